@@ -1,0 +1,180 @@
+#include "common/bytes.h"
+
+#include "common/alloc.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		uint8_t x = a.p[i], y = b.p[i];
+		if (x >= 'A' && x <= 'Z')
+			x |= 0x20;
+		if (y >= 'A' && y <= 'Z')
+			y |= 0x20;
+		if (x != y)
+			return false;
+	}
+	return true;
+}
+
+uint8_t *sp_buf_room(struct sp_buf *b, size_t n)
+{
+	if (b->failed)
+		return NULL;
+	if (b->cap - b->n >= n)
+		return b->p + b->n;
+	if ((b->max && n > b->max - b->n) || n > SIZE_MAX / 4) {
+		b->failed = true;
+		return NULL;
+	}
+	size_t cap = b->cap ? b->cap * 2 : 256;
+	while (cap - b->n < n)
+		cap *= 2;
+	if (b->max && cap > b->max)
+		cap = b->max;
+	uint8_t *p = sp_try_realloc(b->p, cap);
+	if (!p) {
+		b->failed = true;
+		return NULL;
+	}
+	b->p = p;
+	b->cap = cap;
+	return p + b->n;
+}
+
+void sp_buf_add(struct sp_buf *b, struct sp_bytes s)
+{
+	if (s.n == 0)
+		return;
+	uint8_t *to = sp_buf_room(b, s.n);
+	if (to) {
+		memcpy(to, s.p, s.n);
+		b->n += s.n;
+	}
+}
+
+void sp_buf_str(struct sp_buf *b, const char *s)
+{
+	sp_buf_add(b, sp_str(s));
+}
+
+void sp_buf_u8(struct sp_buf *b, uint8_t v)
+{
+	sp_buf_add(b, sp_bytes(&v, 1));
+}
+
+void sp_buf_varint(struct sp_buf *b, uint64_t v)
+{
+	uint8_t *to = sp_buf_room(b, 10);
+	if (!to)
+		return;
+	size_t i = 0;
+	for (; v >= 0x80; v >>= 7)
+		to[i++] = (uint8_t)(v | 0x80);
+	to[i++] = (uint8_t)v;
+	b->n += i;
+}
+
+void sp_buf_printf(struct sp_buf *b, const char *fmt, ...)
+{
+	va_list ap, again;
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	uint8_t *to = n < 0 ? NULL : sp_buf_room(b, (size_t)n + 1);
+	if (to) {
+		vsnprintf((char *)to, (size_t)n + 1, fmt, again);
+		b->n += (size_t)n;
+	}
+	va_end(again);
+}
+
+/* Length of the valid UTF-8 sequence at s, or 0. Overlong forms, surrogates and values over U+10FFFF are not valid. */
+static size_t utf8_len(struct sp_bytes s)
+{
+	uint8_t c = s.p[0];
+	if (c < 0x80)
+		return 1;
+	size_t n = c >= 0xf0 && c <= 0xf4 ? 4 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xc2 && c < 0xe0 ? 2 : 0;
+	if (n == 0 || s.n < n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s.p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c == 0xe0 && s.p[1] < 0xa0) || (c == 0xed && s.p[1] > 0x9f) || (c == 0xf0 && s.p[1] < 0x90) ||
+	    (c == 0xf4 && s.p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+void sp_buf_json(struct sp_buf *b, struct sp_bytes s)
+{
+	sp_buf_u8(b, '"');
+	while (s.n) {
+		size_t n = utf8_len(s);
+		uint8_t c = s.p[0];
+		if (n == 0)
+			sp_buf_str(b, "\xef\xbf\xbd"), n = 1;
+		else if (c == '"' || c == '\\')
+			sp_buf_u8(b, '\\'), sp_buf_u8(b, c);
+		else if (c == '\n')
+			sp_buf_str(b, "\\n");
+		else if (c < 0x20 || c == 0x7f)
+			sp_buf_printf(b, "\\u%04x", c);
+		else
+			sp_buf_add(b, sp_bytes(s.p, n));
+		s.p += n, s.n -= n;
+	}
+	sp_buf_u8(b, '"');
+}
+
+void sp_buf_double(struct sp_buf *b, double v)
+{
+	if (isnan(v)) {
+		sp_buf_str(b, "NaN");
+		return;
+	}
+	if (isinf(v)) {
+		sp_buf_str(b, v > 0 ? "+Inf" : "-Inf");
+		return;
+	}
+	if (v == (double)(int64_t)fmax(fmin(v, 1e15), -1e15) && !(v == 0 && signbit(v))) {
+		sp_buf_printf(b, "%" PRId64, (int64_t)v);
+		return;
+	}
+	char text[32];
+	for (int digits = 1; digits <= 17; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	sp_buf_str(b, text);
+}
+
+void sp_buf_clear(struct sp_buf *b)
+{
+	b->n = 0;
+	b->failed = false;
+}
+
+void sp_buf_free(struct sp_buf *b)
+{
+	sp_free(b->p);
+	*b = (struct sp_buf){.max = b->max};
+}
+
+uint8_t *sp_buf_steal(struct sp_buf *b, size_t *n)
+{
+	uint8_t *p = b->p;
+	*n = b->n;
+	*b = (struct sp_buf){.max = b->max};
+	return p;
+}

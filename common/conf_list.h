@@ -1,0 +1,30 @@
+/* conf_list - the inside of struct conf, for conf.c and settings.c only. */
+#ifndef SP_CONF_LIST_H
+#define SP_CONF_LIST_H
+
+#include "common/conf.h"
+
+enum conf_kind { CONF_SCALAR = 'S', CONF_LIST = 'L' /* items parted by newlines */, CONF_NULL = 'N' /* empty section or value */ };
+
+struct conf_entry {
+	char *path, *value;
+	char *origin; /* "standpipe.yaml:12", or the name of the variable */
+	enum conf_kind kind;
+};
+
+struct conf {
+	struct conf_entry *entries; /* no path twice */
+	size_t n;
+};
+
+/* Takes over what is there under the same path. */
+void conf_put(struct conf *c, const char *path, struct sp_bytes value, enum conf_kind kind, const char *origin);
+struct conf_entry *conf_find(const struct conf *c, const char *path);
+
+/* The rules between settings that `role` keeps, and the defaults that depend on the machine (settings_check.c). */
+enum sp_status settings_check(const struct conf *c, enum sp_role role, struct settings *s, struct sp_why *why);
+
+/* Who gets the setting of this path: a set of enum sp_role; 0 when there is no such setting. */
+unsigned settings_roles_of(const char *path);
+
+#endif

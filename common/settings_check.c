@@ -1,0 +1,211 @@
+#include "common/conf_list.h"
+
+#include "common/alloc.h"
+
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define RUNTIME_DIR_BYTES 80 /* names of sockets come behind it, and the kernel takes 107 in all */
+
+/* "file:line: " of the first entry at or below path, or of the section above it; "" when nothing of it is written
+ * anywhere. */
+static const char *where(const struct conf *c, const char *path, char *out, size_t size)
+{
+	size_t n = strlen(path);
+	out[0] = '\0';
+	for (size_t i = 0; i < c->n && !out[0]; i++)
+		if (strncmp(c->entries[i].path, path, n) == 0 &&
+		    (c->entries[i].path[n] == '\0' || c->entries[i].path[n] == '.'))
+			snprintf(out, size, "%s: ", c->entries[i].origin);
+	return out;
+}
+
+/* Refuses with the place of destinations.NAME.KEY, or of the destination when that is not written. */
+static enum sp_status refuse_dest(
+    const struct conf *c, const struct dest_settings *d, const char *key, const char *what, struct sp_why *why)
+{
+	char path[256], place[256];
+	snprintf(path, sizeof path, "destinations.%s.%s", d->name, key);
+	if (!*where(c, path, place, sizeof place)) {
+		snprintf(path, sizeof path, "destinations.%s", d->name);
+		where(c, path, place, sizeof place);
+	}
+	return sp_fail(why, SP_CONFIG, "%sdestinations.%s.%s %s", place, d->name, key, what);
+}
+
+static bool loopback(struct sp_bytes host)
+{
+	return sp_eq_nocase(host, SP_LIT("localhost")) || sp_eq(host, SP_LIT("::1")) ||
+	       (host.n >= 4 && memcmp(host.p, "127.", 4) == 0 && strspn((const char *)host.p, "0123456789.") >= host.n);
+}
+
+/* Host of "http://host:port/path"; false when it is no such thing. */
+static bool url_parse(const char *url, bool *plain, bool *userinfo, struct sp_bytes *host)
+{
+	*plain = strncasecmp(url, "http://", 7) == 0;
+	if (!*plain && strncasecmp(url, "https://", 8) != 0)
+		return false;
+	const char *at = url + (*plain ? 7 : 8);
+	size_t n = strcspn(at, "/?#");
+	*userinfo = memchr(at, '@', n) != NULL;
+	const char *end = at[0] == '[' ? memchr(at, ']', n) : NULL;
+	if (at[0] == '[' && !end)
+		return false;
+	*host = end ? sp_bytes(at + 1, (size_t)(end - at) - 1) : sp_bytes(at, strcspn(at, ":/?#"));
+	for (const char *s = url; *s; s++)
+		if (*s <= ' ' || *s >= 0x7f)
+			return false;
+	return host->n > 0;
+}
+
+static enum sp_status check_maps(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	static const char *const ours[] = {"Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version",
+	    "User-Agent", "Host", "Content-Length", "Authorization"};
+	char key[160];
+	for (size_t i = 0; i < d->headers.n; i++) {
+		const char *name = d->headers.names[i];
+		snprintf(key, sizeof key, "headers.%s", name);
+		for (const char *s = name; *s; s++)
+			if (*s <= ' ' || *s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s))
+				return refuse_dest(c, d, key, "is not the name of a header", why);
+		for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
+			if (strcasecmp(ours[k], name) == 0)
+				return refuse_dest(c, d, key,
+				    k == 6 ? "cannot be set here: use basic_auth or bearer_token_file"
+					   : "cannot be set: standpipe sends its own",
+				    why);
+	}
+	for (size_t i = 0; i < d->external_labels.n; i++) {
+		const char *name = d->external_labels.names[i];
+		size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+		snprintf(key, sizeof key, "external_labels.%s", name);
+		if (name[n] || (name[0] >= '0' && name[0] <= '9') || strncmp(name, "__", 2) == 0)
+			return refuse_dest(c, d, key,
+			    "is not the name of a label: right are letters, digits and _, no digit or __ first", why);
+	}
+	return SP_OK;
+}
+
+static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	bool plain, userinfo, basic = d->basic_auth_username || d->basic_auth_password_file;
+	struct sp_bytes host;
+	if (!d->url)
+		return refuse_dest(c, d, "url", "is missing: the remote-write URL of the receiver", why);
+	if (!url_parse(d->url, &plain, &userinfo, &host))
+		return refuse_dest(c, d, "url", "is not a URL: right is http://HOST[:PORT]/PATH or https://...", why);
+	if (userinfo)
+		return refuse_dest(c, d, "url", "holds a user name: credentials go into basic_auth", why);
+	if (basic && d->bearer_token_file)
+		return refuse_dest(c, d, "bearer_token_file", "and basic_auth exclude each other", why);
+	if (basic && !(d->basic_auth_username && d->basic_auth_password_file))
+		return refuse_dest(c, d, d->basic_auth_username ? "basic_auth.password_file" : "basic_auth.username",
+		    "is missing: basic_auth needs username and password_file", why);
+	if (!d->tls_cert_file != !d->tls_key_file)
+		return refuse_dest(c, d, d->tls_cert_file ? "tls_config.key_file" : "tls_config.cert_file",
+		    "is missing: cert_file and key_file go together", why);
+	if (plain && (basic || d->bearer_token_file) && !loopback(host) && !d->allow_plain_credentials)
+		return refuse_dest(c, d, "url",
+		    "would send credentials unencrypted: use https, or set allow_plain_credentials: true", why);
+	if (d->backoff_min > d->backoff_unreachable_max)
+		return refuse_dest(c, d, "backoff.unreachable_max", "is less than backoff.min", why);
+	if (d->backoff_unreachable_max > d->backoff_max)
+		return refuse_dest(c, d, "backoff.max", "is less than backoff.unreachable_max", why);
+	if (d->probe_min > d->probe_max)
+		return refuse_dest(c, d, "probe.max", "is less than probe.min", why);
+	return check_maps(c, d, why);
+}
+
+static bool loopback_address(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	struct sp_bytes host = sp_bytes(address, colon ? (size_t)(colon - address) : strlen(address));
+	if (host.n >= 2 && host.p[0] == '[')
+		host.p++, host.n -= 2;
+	return loopback(host);
+}
+
+static enum sp_status check_ingest(const struct conf *c, const struct settings *s, struct sp_why *why)
+{
+	char place[256];
+	if (!s->ingest_listen)
+		return sp_fail(why, SP_CONFIG, "%singest.listen is empty: right are :443, 127.0.0.1:8080",
+		    where(c, "ingest.listen", place, sizeof place));
+	if (!s->ingest_tls_cert != !s->ingest_tls_key)
+		return sp_fail(why, SP_CONFIG, "%singest.tls.%s is missing: cert and key go together",
+		    where(c, "ingest.tls", place, sizeof place), s->ingest_tls_cert ? "key" : "cert");
+	for (size_t i = 0; i < s->ingest_paths.n; i++)
+		if (s->ingest_paths.v[i][0] != '/')
+			return sp_fail(why, SP_CONFIG, "%singest.paths: \"%.60s\" does not begin with /",
+			    where(c, "ingest.paths", place, sizeof place), s->ingest_paths.v[i]);
+	if (s->ingest_paths.n == 0)
+		return sp_fail(
+		    why, SP_CONFIG, "%singest.paths is empty", where(c, "ingest.paths", place, sizeof place));
+	for (size_t i = 0; i < s->n_keys; i++) {
+		char path[128];
+		snprintf(path, sizeof path, "keys.%s", s->keys[i].name);
+		if (!s->keys[i].file == !s->keys[i].value)
+			return sp_fail(why, SP_CONFIG, "%s%s needs either file or value",
+			    where(c, path, place, sizeof place), path);
+	}
+	if (s->n_keys == 0 && !s->ingest_allow_unauthenticated && !loopback_address(s->ingest_listen))
+		return sp_fail(why, SP_CONFIG,
+		    "%sno access key is configured, and ingest.listen %s is open to others: set keys.NAME.file, or "
+		    "ingest.allow_unauthenticated: true",
+		    where(c, "ingest.listen", place, sizeof place), s->ingest_listen);
+	if (s->ingest_max_body > s->memory / 2)
+		return sp_fail(why, SP_CONFIG,
+		    "%sone body of ingest.max_body must fit into half of runtime.memory: raise runtime.memory to at "
+		    "least "
+		    "%lldMiB, or lower ingest.max_body",
+		    where(c, "ingest.max_body", place, sizeof place),
+		    (long long)((s->ingest_max_body * 2 + (1 << 20) - 1) >> 20));
+	return SP_OK;
+}
+
+static bool writable_dir(const char *path)
+{
+	if (access(path, F_OK) == 0)
+		return access(path, W_OK | X_OK) == 0;
+	return access("/run", W_OK | X_OK) == 0;
+}
+
+/* systemd's variables hold one directory or several with ":" between: the first is ours. */
+static char *env_dir(const char *name)
+{
+	const char *v = getenv(name);
+	return v && *v ? sp_strndup(v, strcspn(v, ":")) : NULL;
+}
+
+static enum sp_status default_dirs(const struct conf *c, struct settings *s, struct sp_why *why)
+{
+	char place[256];
+	if (!s->spool_dir && !(s->spool_dir = env_dir("STATE_DIRECTORY")))
+		s->spool_dir = sp_strdup("/var/lib/standpipe");
+	if (!s->runtime_dir)
+		s->runtime_dir = env_dir("RUNTIME_DIRECTORY");
+	if (!s->runtime_dir)
+		s->runtime_dir =
+		    writable_dir("/run/standpipe") ? sp_strdup("/run/standpipe") : sp_asprintf("%s/run", s->spool_dir);
+	if (strlen(s->runtime_dir) > RUNTIME_DIR_BYTES)
+		return sp_fail(why, SP_CONFIG,
+		    "%sruntime.dir %.120s is longer than %d bytes, too long for the paths of sockets",
+		    where(c, "runtime.dir", place, sizeof place), s->runtime_dir, RUNTIME_DIR_BYTES);
+	return SP_OK;
+}
+
+enum sp_status settings_check(const struct conf *c, enum sp_role role, struct settings *s, struct sp_why *why)
+{
+	enum sp_status status = default_dirs(c, s, why);
+	if (status == SP_OK && (role & SP_ROLE_INGEST))
+		status = check_ingest(c, s, why);
+	if (status != SP_OK || !(role & SP_ROLE_SHIP))
+		return status;
+	if (s->n_dests == 0)
+		return sp_fail(why, SP_CONFIG, "no destination is configured: ship needs destinations.NAME.url");
+	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
+		status = check_dest(c, &s->dests[i], why);
+	return status;
+}
