@@ -1,0 +1,36 @@
+/* batch - one slice of a delivery's samples for one shard of one destination: the unit that is sent and settled.
+ *
+ * Its bytes are a remote-write 1.0 body (snappy), at [off, off + len) of a payload row that other destinations may share.
+ */
+#ifndef SHIP_BATCH_H
+#define SHIP_BATCH_H
+
+#include "common/bytes.h"
+
+enum batch_flags {
+	BATCH_MAYBE_DELIVERED = 1, /* sent before, and nobody knows whether it arrived */
+};
+
+struct batch {
+	uint64_t seq;     /* ascending within (dest, shard) */
+	uint64_t payload; /* row id */
+	uint32_t dest, shard;
+	uint32_t off, len, raw_len, series, samples;
+	uint32_t flags; /* enum batch_flags */
+	int64_t min_ms, max_ms, accepted_ms;
+};
+
+/* Why samples ended as dead letters: stable words. */
+struct dead_letter {
+	uint32_t dest;
+	const char *reason; /* rejected, out_of_order, too_large, maybe_duplicate, crc, crash, label_limit */
+	int http_status;
+	struct sp_bytes answer; /* the receiver's words, at most 1 KiB are kept */
+	struct sp_bytes body;   /* remote-write 1.0, snappy: exactly the samples concerned */
+	uint32_t series, samples;
+	int64_t min_ms, max_ms;
+	uint64_t seq; /* of the batch it came from */
+	uint32_t shard;
+};
+
+#endif

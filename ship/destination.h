@@ -1,0 +1,50 @@
+/* destination - one receiver: its shards, and what happens to each batch that is sent to it.
+ *
+ * Each shard has one request out at a time, oldest batches first, so that a series' samples arrive in order. What
+ * arrives meanwhile is joined into the next request. A batch leaves the spool when it was delivered, or when it was
+ * narrowed down: the good samples delivered, the culprits dead letters, in one transaction. Nothing else removes it.
+ * When the receiver takes nothing (ship/health.h) the data waits.
+ */
+#ifndef SHIP_DESTINATION_H
+#define SHIP_DESTINATION_H
+
+#include "ship/health.h"
+#include "ship/writer.h"
+
+struct destination;
+
+struct destination_report {
+	const char *name;
+	uint32_t id;
+	enum health_state state;
+	const char *reason;	  /* "" when healthy */
+	int64_t since_wall_ms;	  /* of the state */
+	int64_t next_probe_in_ms; /* -1: none is due */
+	bool refusing;		  /* has used up its extra requests: its refused batches wait */
+};
+
+/* The settings, the writer and the client must outlive it. SP_CONFIG: its settings cannot work. */
+SP_CHECKED enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_client *c,
+    const struct dest_settings *d, struct destination **out, struct sp_why *why);
+/* After http_client_free and writer_close. */
+void destination_free(struct destination **d);
+/* Begins with what the spool holds. */
+void destination_start(struct destination *d);
+/* A commit made this batch. p may be NULL. */
+void destination_add(struct destination *d, const struct batch *b, struct payload *p);
+/* Try now, whatever the timer says. */
+void destination_probe(struct destination *d);
+/* Has the secret changed? Then a pause ends. To be called every second or two. */
+void destination_poll(struct destination *d);
+/* No further request; destination_idle when none is out. */
+void destination_stop(struct destination *d);
+bool destination_idle(const struct destination *d);
+/* The client ends without the answers that are still out: nobody knows whether those batches arrived, and the spool
+ * shall say so. After destination_stop, before http_client_free. */
+void destination_abandon(struct destination *d);
+
+void destination_report(const struct destination *d, struct destination_report *out);
+/* Sets the destination's gauges and counters. */
+void destination_metrics(const struct destination *d);
+
+#endif

@@ -1,0 +1,89 @@
+/* destination_impl - what destination.c and shard.c share, and nobody else includes. */
+#ifndef SHIP_DESTINATION_IMPL_H
+#define SHIP_DESTINATION_IMPL_H
+
+#include "ship/auth.h"
+#include "ship/destination.h"
+#include "ship/narrow.h"
+#include "ship/pace.h"
+#include "ship/window.h"
+
+/* Whole batches refused in a row, without a 2xx in between, before the receiver is taken to refuse everything. */
+#define REFUSED_IN_A_ROW 3
+/* 5xx to the same batch before the batch is suspect. */
+#define SUSPECT_AFTER 3
+
+enum request_kind {
+	REQUEST_WHOLE = 0,
+	REQUEST_PIECE,
+	REQUEST_WITNESS /* one sample, to see whether anything is accepted */
+};
+
+struct shard {
+	struct destination *dest;
+	uint32_t index;
+	struct window *window;
+	bool busy; /* a request is out, or a note is being made */
+	bool out;  /* a request is out */
+
+	enum request_kind kind; /* of the request that is out */
+	uint64_t epoch;		/* of the destination's health when it went out */
+	struct entry *entries[WINDOW_JOIN_MAX];
+	uint64_t seqs[WINDOW_JOIN_MAX]; /* entries move while a request is out, seqs do not */
+	size_t n;
+	uint64_t samples;
+	struct sp_buf body;
+	struct payload *held; /* of a request that is sent as it lies in the payload */
+	size_t join_limit;    /* batches of the next request */
+
+	struct narrow *narrow; /* of the batch narrow_seq */
+	uint64_t narrow_seq;
+	bool blind; /* waits for a 2xx to another batch */
+};
+
+struct destination {
+	const struct dest_settings *settings;
+	struct sp_loop *loop;
+	struct writer *writer;
+	struct http_target *target;
+	struct auth *auth;
+	uint32_t id;
+	bool rolls_back; /* a refused request leaves nothing behind */
+
+	struct health health;
+	unsigned in_flight;
+	uint32_t turn; /* shard that is asked first */
+	bool stopping;
+
+	unsigned refused_in_a_row; /* whole batches since the last 2xx */
+	bool vouched;		   /* a witness was accepted: refusals are about data */
+	struct sp_mono last_success, last_narrowing;
+	size_t max_bytes; /* of a request, learnt from 413 */
+	struct sp_mono max_bytes_at;
+	struct newest *newest;
+	struct budget budget;
+	struct pace pace;
+	struct sp_timer budget_timer, pace_timer;
+	bool refusing; /* the budget is spent */
+
+	struct shard *shards;
+	size_t n_shards;
+};
+
+/* destination.c */
+void destination_pump(struct destination *d); /* sends what may be sent */
+void destination_pump_again(void *arg);	      /* the same, for timers */
+void destination_accepted(struct destination *d, uint64_t epoch);
+void destination_failed(struct destination *d, uint64_t epoch, struct ship_ruling r, const struct http_answer *a);
+
+/* shard.c */
+void shard_init(struct shard *s, struct destination *d, uint32_t index);
+void shard_done(struct shard *s);
+/* True when a request went out. alone: no other shard has one out, so none can vouch for the receiver. */
+bool shard_send(struct shard *s, bool alone);
+/* Forgets refusals: those batches are sent anew. */
+void shard_forget_refusals(struct shard *s);
+/* Its request ends without an answer. */
+void shard_abandon(struct shard *s);
+
+#endif

@@ -1,0 +1,37 @@
+/* evidence - the two tables that keep what could not be used: quarantined pieces of deliveries, and dead letters.
+ *
+ * Each is bounded by size and age. When one is too large, the sender (access key) that takes most of it loses its oldest row, so that
+ * nobody can push out the others' evidence. Used inside the spool's transactions.
+ */
+#ifndef SHIP_EVIDENCE_H
+#define SHIP_EVIDENCE_H
+
+#include "ship/db.h"
+#include "ship/writer.h"
+
+struct spool;
+
+struct evidence_share {
+	char *sender;
+	uint64_t bytes;
+};
+
+struct evidence {
+	bool is_dead;
+	uint64_t max_bytes, bytes, rows, expired_rows;
+	struct evidence_share *shares;
+	size_t n_shares;
+	int64_t oldest_ms; /* no row is older; 0: look */
+};
+
+/* Reads the sums from the table: at start, and after a rollback. */
+SP_CHECKED enum sp_status evidence_load(struct spool *sp, struct evidence *e, struct sp_why *why);
+void evidence_clear(struct evidence *e);
+SP_CHECKED enum sp_status evidence_add_quarantine(
+	struct spool *sp, const struct store_request *r, const struct store_quarantine *q, struct sp_why *why);
+SP_CHECKED enum sp_status evidence_add_dead(
+	struct spool *sp, const struct dead_letter *d, const char *sender, struct sp_why *why);
+/* Expires what is too old, a bounded number of rows. */
+SP_CHECKED enum sp_status evidence_expire(struct spool *sp, struct evidence *e, int64_t before_ms, struct sp_why *why);
+
+#endif

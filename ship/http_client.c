@@ -1,0 +1,389 @@
+#include "ship/http_client.h"
+
+#include "common/alloc.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+
+#define USER_AGENT "User-Agent: standpipe/" STANDPIPE_VERSION
+
+struct http_client {
+	struct sp_loop *loop;
+	CURLM *multi;
+	struct sp_timer timer;
+	struct post *posts; /* that are out */
+};
+
+struct http_target {
+	struct http_client *client;
+	const struct dest_settings *settings;
+	struct curl_slist *headers;    /* of every request */
+	struct curl_slist *connect_to; /* when the certificate carries another name than the URL */
+	char *url;
+};
+
+struct post {
+	struct http_target *target;
+	CURL *easy;
+	struct curl_slist *headers; /* the target's and what is new in this request */
+	http_done_fn done;
+	void *arg;
+	struct post *next, **link; /* in client->posts */
+	int64_t retry_after_ms, samples_written;
+	size_t n_words;
+	char error[CURL_ERROR_SIZE];
+	char words[HTTP_ANSWER_MAX_BYTES];
+};
+
+/* ---- one request ---- */
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct post *post = arg;
+	size_t room = sizeof(post->words) - post->n_words, take = size * n < room ? size * n : room;
+	memcpy(post->words + post->n_words, p, take);
+	post->n_words += take;
+	return size * n; /* the rest is read and forgotten, so that the connection can be used again */
+}
+
+/* The value when line is the header `name`; name is in lower case and ends with a colon. */
+static bool header_is(struct sp_bytes line, const char *name, struct sp_bytes *value)
+{
+	size_t n = strlen(name);
+	if (line.n < n || !sp_eq_nocase(sp_bytes(line.p, n), sp_str(name)))
+		return false;
+	*value = sp_bytes(line.p + n, line.n - n);
+	while (value->n && (value->p[value->n - 1] == '\r' || value->p[value->n - 1] == '\n'))
+		value->n--;
+	return true;
+}
+
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+	struct post *post = arg;
+	struct sp_bytes line = sp_bytes(p, size * n), value;
+	if (line.n > 5 && memcmp(p, "HTTP/", 5) == 0) { /* a new answer begins, after 100 Continue for instance */
+		post->retry_after_ms = SHIP_NO_RETRY_AFTER;
+		post->samples_written = -1;
+	} else if (header_is(line, "retry-after:", &value)) {
+		post->retry_after_ms = ship_retry_after_ms(value, sp_wall_ms());
+	} else if (header_is(line, "x-prometheus-remote-write-samples-written:", &value)) {
+		int64_t v = 0;
+		for (size_t i = 0; i < value.n && v < INT64_MAX / 100; i++)
+			if (value.p[i] >= '0' && value.p[i] <= '9')
+				v = v * 10 + (value.p[i] - '0');
+		post->samples_written = v;
+	}
+	return size * n;
+}
+
+static void post_free(struct post *p)
+{
+	*p->link = p->next;
+	if (p->next)
+		p->next->link = p->link;
+	curl_multi_remove_handle(p->target->client->multi, p->easy);
+	curl_easy_cleanup(p->easy);
+	for (struct curl_slist *h = p->headers; h; h = h->next) /* one of them may be the secret */
+		explicit_bzero(h->data, strlen(h->data));
+	curl_slist_free_all(p->headers);
+	sp_free(p);
+}
+
+static enum ship_transport transport_of(CURLcode code, CURL *easy, long status)
+{
+	long sent = 0;
+	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+	switch (code) {
+	case CURLE_OK:
+		return SHIP_ANSWERED;
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_ISSUER_ERROR:
+		return SHIP_BAD_CERTIFICATE;
+	default:
+		/* An answer that came before our body was sent in full counts: 401 and 413 come like that. */
+		if (status >= 300 &&
+		    (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_PARTIAL_FILE))
+			return SHIP_ANSWERED;
+		return sent > 0 ? SHIP_UNANSWERED : SHIP_NOT_SENT;
+	}
+}
+
+static void post_finish(struct post *p, CURLcode code)
+{
+	struct http_answer a = {.retry_after_ms = p->retry_after_ms, .samples_written = p->samples_written};
+	long status = 0;
+	curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(p->easy, CURLINFO_TOTAL_TIME, &a.seconds);
+	a.transport = transport_of(code, p->easy, status);
+	a.status = a.transport == SHIP_ANSWERED ? (int)status : 0;
+	a.words = a.transport == SHIP_ANSWERED ? sp_bytes(p->words, p->n_words)
+					       : sp_str(p->error[0] ? p->error : curl_easy_strerror(code));
+	p->done(p->arg, &a);
+	post_free(p);
+}
+
+static void collect(struct http_client *c)
+{
+	int left;
+	for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &left));) {
+		struct post *p;
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p);
+		post_finish(p, m->data.result);
+	}
+}
+
+/* ---- libcurl on the loop ---- */
+
+static void on_timer(void *arg)
+{
+	struct http_client *c = arg;
+	int running;
+	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	collect(c);
+}
+
+static int set_timer(CURLM *multi, long ms, void *arg)
+{
+	struct http_client *c = arg;
+	(void)multi;
+	if (ms < 0)
+		sp_timer_cancel(c->loop, &c->timer);
+	else
+		sp_timer_set(c->loop, &c->timer, ms, on_timer, c);
+	return 0;
+}
+
+struct watch {
+	struct http_client *client;
+	curl_socket_t fd;
+	struct sp_source *source;
+};
+
+static void on_socket(void *arg, uint32_t events)
+{
+	struct watch *w = arg;
+	struct http_client *c = w->client;
+	int what = 0, running;
+	if (events & (EPOLLIN | EPOLLHUP))
+		what |= CURL_CSELECT_IN;
+	if (events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (events & EPOLLERR)
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(c->multi, w->fd, what, &running); /* may free w */
+	collect(c);
+}
+
+static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct http_client *c = arg;
+	struct watch *w = socket_arg;
+	uint32_t events = 0;
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (w) {
+			curl_multi_assign(c->multi, fd, NULL);
+			sp_source_free(&w->source);
+			sp_free(w);
+		}
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		events |= EPOLLOUT;
+	if (w) {
+		sp_source_events(w->source, events);
+		return 0;
+	}
+	w = sp_new(struct watch);
+	*w = (struct watch){c, fd, NULL};
+	w->source = sp_loop_fd(c->loop, fd, events, on_socket, w);
+	curl_multi_assign(c->multi, fd, w);
+	return 0;
+}
+
+struct http_client *http_client_new(struct sp_loop *l)
+{
+	struct http_client *c = sp_new(struct http_client);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	c->loop = l;
+	c->multi = curl_multi_init();
+	SP_BUG_IF(!c->multi);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	return c;
+}
+
+void http_client_free(struct http_client **client)
+{
+	struct http_client *c = *client;
+	if (!c)
+		return;
+	while (c->posts)
+		post_free(c->posts);
+	curl_multi_cleanup(c->multi);
+	sp_timer_cancel(c->loop, &c->timer);
+	curl_global_cleanup();
+	sp_free(c);
+	*client = NULL;
+}
+
+/* ---- targets ---- */
+
+static const char *const reserved_headers[] = {"content-encoding", "content-type", "content-length",
+    "transfer-encoding", "host", "user-agent", "authorization", "x-prometheus-remote-write-version", "retry-attempt",
+    "expect", "connection"};
+
+static enum sp_status add_header(struct http_target *t, const char *name, const char *value, struct sp_why *why)
+{
+	for (size_t i = 0; i < sizeof(reserved_headers) / sizeof(reserved_headers[0]); i++)
+		if (sp_eq_nocase(sp_str(name), sp_str(reserved_headers[i])))
+			return sp_fail(why, SP_CONFIG, "destinations.%s.headers.%s: standpipe sets this header itself",
+			    t->settings->name, name);
+	if (strpbrk(name, " :\r\n\t") || strpbrk(value, "\r\n"))
+		return sp_fail(
+		    why, SP_CONFIG, "destinations.%s.headers.%s cannot be sent as a header", t->settings->name, name);
+	char *line = value[0] ? sp_asprintf("%s: %s", name, value) : sp_asprintf("%s;", name);
+	t->headers = curl_slist_append(t->headers, line);
+	sp_free(line);
+	return SP_OK;
+}
+
+/* tls_config.server_name: the URL gets that name, so that libcurl asks for it and checks it, and the connection goes to
+ * the host that the URL had. */
+static enum sp_status set_url(struct http_target *t, struct sp_why *why)
+{
+	const struct dest_settings *d = t->settings;
+	CURLU *u = curl_url();
+	char *scheme = NULL, *host = NULL, *port = NULL, *url = NULL;
+	enum sp_status status = SP_OK;
+	if (curl_url_set(u, CURLUPART_URL, d->url, 0) != CURLUE_OK ||
+	    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+	    curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+	    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
+	    (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)) {
+		status = sp_fail(why, SP_CONFIG, "destinations.%s.url is no http or https URL", d->name);
+	} else if (d->tls_server_name && curl_url_set(u, CURLUPART_HOST, d->tls_server_name, 0) == CURLUE_OK) {
+		char *to = sp_asprintf("::%s:%s", host, port);
+		bool usual = strcmp(port, strcmp(scheme, "https") == 0 ? "443" : "80") == 0;
+		char *line = usual ? sp_asprintf("Host: %s", host) : sp_asprintf("Host: %s:%s", host, port);
+		t->connect_to = curl_slist_append(NULL, to);
+		t->headers = curl_slist_append(t->headers, line);
+		sp_free(to);
+		sp_free(line);
+	}
+	if (status == SP_OK && curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK)
+		t->url = sp_strdup(url);
+	curl_free(scheme);
+	curl_free(host);
+	curl_free(port);
+	curl_free(url);
+	curl_url_cleanup(u);
+	return status;
+}
+
+enum sp_status http_target_new(
+    struct http_client *c, const struct dest_settings *d, struct http_target **out, struct sp_why *why)
+{
+	static const char *const fixed[] = {"Content-Encoding: snappy", "Content-Type: application/x-protobuf",
+	    "X-Prometheus-Remote-Write-Version: 0.1.0", USER_AGENT, "Expect:"};
+	struct http_target *t = sp_new(struct http_target);
+	t->client = c;
+	t->settings = d;
+	enum sp_status status = set_url(t, why);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		t->headers = curl_slist_append(t->headers, fixed[i]);
+	for (size_t i = 0; i < d->headers.n && status == SP_OK; i++)
+		status = add_header(t, d->headers.names[i], d->headers.values[i], why);
+	if (status != SP_OK) {
+		http_target_free(&t);
+		return status;
+	}
+	*out = t;
+	return SP_OK;
+}
+
+void http_target_free(struct http_target **target)
+{
+	struct http_target *t = *target;
+	if (!t)
+		return;
+	curl_slist_free_all(t->headers);
+	curl_slist_free_all(t->connect_to);
+	sp_free(t->url);
+	sp_free(t);
+	*target = NULL;
+}
+
+static void set_tls(CURL *easy, const struct dest_settings *d)
+{
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (d->tls_ca_file) {
+		curl_easy_setopt(easy, CURLOPT_CAINFO, d->tls_ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
+	if (d->tls_cert_file)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, d->tls_cert_file);
+	if (d->tls_key_file)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, d->tls_key_file);
+	if (d->tls_insecure) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+void http_post(struct http_target *t, const char *authorization, struct sp_bytes body, unsigned attempt,
+    http_done_fn done, void *arg)
+{
+	struct http_client *c = t->client;
+	struct post *p = sp_new(struct post);
+	*p = (struct post){
+	    .target = t, .done = done, .arg = arg, .retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = -1};
+	p->link = &c->posts;
+	p->next = c->posts;
+	if (p->next)
+		p->next->link = &p->next;
+	c->posts = p;
+
+	for (struct curl_slist *h = t->headers; h; h = h->next)
+		p->headers = curl_slist_append(p->headers, h->data);
+	if (authorization)
+		p->headers = curl_slist_append(p->headers, authorization);
+	if (attempt > 0) {
+		char line[40];
+		snprintf(line, sizeof(line), "Retry-Attempt: %u", attempt);
+		p->headers = curl_slist_append(p->headers, line);
+	}
+
+	CURL *easy = p->easy = curl_easy_init();
+	SP_BUG_IF(!easy || !p->headers);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, p);
+	curl_easy_setopt(easy, CURLOPT_URL, t->url);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, t->connect_to);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, p->headers);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.p);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->settings->connect_timeout);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)t->settings->remote_timeout);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, p->error);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, p);
+	set_tls(easy, t->settings);
+	SP_BUG_IF(curl_multi_add_handle(c->multi, easy) != CURLM_OK);
+}

@@ -1,0 +1,43 @@
+/* http_client - POST over HTTP/1.1 with keep-alive, many at a time, on the loop: libcurl's multi interface and nothing
+ * else of it.
+ *
+ * A target is one URL with its headers, TLS settings and limits. http_post's answer comes from the loop, exactly once,
+ * never from inside http_post; the body and the target must live until then. No redirects are followed, no cookies, no
+ * proxies from the environment but the usual variables (https_proxy, no_proxy). One thread, the loop's.
+ */
+#ifndef SHIP_HTTP_CLIENT_H
+#define SHIP_HTTP_CLIENT_H
+
+#include "common/conf.h"
+#include "common/loop.h"
+#include "ship/verdict.h"
+
+/* What is kept of an answer's body: for a person to read. */
+#define HTTP_ANSWER_MAX_BYTES 1024
+
+struct http_client;
+struct http_target;
+
+struct http_answer {
+	enum ship_transport transport;
+	int status;		 /* SHIP_ANSWERED only */
+	int64_t retry_after_ms;	 /* or SHIP_NO_RETRY_AFTER */
+	int64_t samples_written; /* X-Prometheus-Remote-Write-Samples-Written; -1: the receiver does not say */
+	double seconds;
+	struct sp_bytes words; /* beginning of the body, or what went wrong in transport; lives for the call */
+};
+typedef void (*http_done_fn)(void *arg, const struct http_answer *a);
+
+struct http_client *http_client_new(struct sp_loop *l);
+/* Requests that are out end without an answer. Before its targets are freed. */
+void http_client_free(struct http_client **c);
+
+/* SP_CONFIG: a header that the protocol reserves, a URL that is none. The settings must outlive the target. */
+SP_CHECKED enum sp_status http_target_new(
+    struct http_client *c, const struct dest_settings *d, struct http_target **out, struct sp_why *why);
+void http_target_free(struct http_target **t);
+/* authorization: a header line or NULL, copied. attempt: 0 for the first. */
+void http_post(struct http_target *t, const char *authorization, struct sp_bytes body, unsigned attempt,
+    http_done_fn done, void *arg);
+
+#endif

@@ -1,0 +1,123 @@
+#include "ship/inspect.h"
+
+#include "common/crc32c.h"
+#include "ship/spool_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SPOOL_COLUMNS                                                                                                  \
+	"b.dest || '.' || b.shard || '.' || b.seq AS id, "                                                             \
+	"(SELECT name FROM dest WHERE id = b.dest) AS destination, b.shard, b.seq, b.payload, b.accepted_ms, b.min_ms, " \
+	"b.max_ms, b.series, b.samples, b.len AS bytes, b.flags & 1 AS maybe_delivered"
+#define QUARANTINE_COLUMNS                                                                                             \
+	"id, at_ms, sender AS \"key\", source_arn, request_id, reason, record, offset, pieces, text, do_not_parse, "    \
+	"length(body) AS bytes"
+#define DEAD_COLUMNS                                                                                                   \
+	"id, at_ms, sender AS \"key\", (SELECT name FROM dest WHERE id = dead.dest) AS destination, shard, seq, reason, " \
+	"http_status, answer, series, samples, min_ms, max_ms, length(body) AS bytes"
+
+static const struct {
+	const char *name, *list, *row; /* row: its last three columns are check sum and bytes and where the bytes begin */
+} tables[INSPECT_TABLES] = {
+	[INSPECT_SPOOL] = {"spool",
+		"SELECT " SPOOL_COLUMNS " FROM batch b WHERE (b.dest, b.shard, b.seq) > (?2, ?3, ?4) "
+		"ORDER BY b.dest, b.shard, b.seq LIMIT ?1",
+		"SELECT " SPOOL_COLUMNS ", b.slice_crc, (SELECT body FROM payload WHERE id = b.payload), b.off FROM batch b "
+		"WHERE b.dest = ?1 AND b.shard = ?2 AND b.seq = ?3"},
+	[INSPECT_QUARANTINE] = {"quarantine",
+		"SELECT " QUARANTINE_COLUMNS " FROM quarantine WHERE id > ?2 ORDER BY id LIMIT ?1",
+		"SELECT " QUARANTINE_COLUMNS ", crc, body, 0 FROM quarantine WHERE id = ?1"},
+	[INSPECT_DEADLETTER] = {"deadletter", "SELECT " DEAD_COLUMNS " FROM dead WHERE id > ?2 ORDER BY id LIMIT ?1",
+		"SELECT " DEAD_COLUMNS ", crc, body, 0 FROM dead WHERE id = ?1"},
+};
+
+const char *inspect_name(enum inspect_table t)
+{
+	return tables[t].name;
+}
+
+/* "42" or "2.1.4711"; "" is before all. */
+static bool id_parse(enum inspect_table t, const char *text, int64_t out[3])
+{
+	out[0] = out[1] = out[2] = -1;
+	if (!*text)
+		return true;
+	for (int i = 0; i < (t == INSPECT_SPOOL ? 3 : 1); i++) {
+		char *end;
+		if (i > 0 && *text++ != '.')
+			return false;
+		if (*text < '0' || *text > '9')
+			return false;
+		out[i] = strtoll(text, &end, 10);
+		text = end;
+	}
+	return *text == 0;
+}
+
+/* The first n columns under their names; blobs are a receiver's words. */
+static void columns_json(sqlite3_stmt *st, int n, struct sp_buf *out)
+{
+	for (int i = 0; i < n; i++) {
+		sp_buf_str(out, i ? ", " : "{");
+		sp_buf_json(out, sp_str(sqlite3_column_name(st, i)));
+		sp_buf_str(out, ": ");
+		if (sqlite3_column_type(st, i) == SQLITE_INTEGER)
+			sp_buf_printf(out, "%" PRId64, (int64_t)sqlite3_column_int64(st, i));
+		else if (sqlite3_column_type(st, i) == SQLITE_NULL)
+			sp_buf_str(out, "null");
+		else
+			sp_buf_json(out, db_column_bytes(st, i));
+	}
+}
+
+enum sp_status inspect_list(
+	struct spool *sp, enum inspect_table t, const char *after, size_t limit, struct sp_buf *out, struct sp_why *why)
+{
+	enum sp_status status = SP_IO;
+	int64_t at[3];
+	size_t n = 0;
+	if (!id_parse(t, after, at))
+		return sp_fail(why, SP_BAD_DATA, "\"%s\" is no id of %s", after, tables[t].name);
+	sp_buf_str(out, "[");
+	if (limit > INSPECT_PAGE_ROWS)
+		limit = INSPECT_PAGE_ROWS;
+	const struct db_value v[] = {db_int((int64_t)limit), db_int(at[0]), db_int(at[1]), db_int(at[2])};
+	sqlite3_stmt *st = db_query(sp->db, tables[t].list, v, t == INSPECT_SPOOL ? 4 : 2);
+	while (db_next(sp->db, st, &status, why)) {
+		sp_buf_str(out, n++ ? ",\n" : "\n");
+		columns_json(st, sqlite3_column_count(st), out);
+		sp_buf_str(out, "}");
+	}
+	sp_buf_str(out, "\n]\n");
+	return status;
+}
+
+enum sp_status inspect_row(struct spool *sp, enum inspect_table t, const char *id, struct sp_buf *json, struct sp_buf *body,
+	struct sp_why *why)
+{
+	enum sp_status status = SP_IO;
+	int64_t at[3];
+	bool found = false;
+	if (!*id || !id_parse(t, id, at))
+		return sp_fail(why, SP_BAD_DATA, "\"%s\" is no id of %s", id, tables[t].name);
+	const struct db_value v[] = {db_int(at[0]), db_int(at[1]), db_int(at[2])};
+	sqlite3_stmt *st = db_query(sp->db, tables[t].row, v, t == INSPECT_SPOOL ? 3 : 1);
+	while (db_next(sp->db, st, &status, why)) {
+		int n = sqlite3_column_count(st) - 3;
+		struct sp_bytes bytes = db_column_bytes(st, n + 1);
+		uint64_t off = (uint64_t)sqlite3_column_int64(st, n + 2), len = bytes.n;
+		if (t == INSPECT_SPOOL)
+			len = (uint64_t)sqlite3_column_int64(st, 10);
+		bool there = off <= bytes.n && len <= bytes.n - off;
+		struct sp_bytes part = there ? sp_bytes(bytes.p + off, (size_t)len) : sp_bytes(NULL, 0);
+		bool intact = there && sp_crc32c(0, part.p, part.n) == (uint32_t)sqlite3_column_int64(st, n);
+		found = true;
+		columns_json(st, n, json);
+		sp_buf_printf(json, ", \"intact\": %s}\n", intact ? "true" : "false");
+		if (body)
+			sp_buf_add(body, part);
+	}
+	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "%s has no row %s", tables[t].name, id) : status;
+}

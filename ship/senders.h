@@ -1,0 +1,31 @@
+/* senders - all destinations of this ship, and what the admin server says about them. */
+#ifndef SHIP_SENDERS_H
+#define SHIP_SENDERS_H
+
+#include "common/admin.h"
+#include "common/conf.h"
+#include "ship/writer.h"
+
+struct senders;
+
+/* The settings and the writer must outlive it. SP_CONFIG: a destination cannot work. Takes the writer's batches
+ * (writer_on_batch). */
+SP_CHECKED enum sp_status senders_new(
+    struct sp_loop *l, struct writer *w, const struct settings *s, struct senders **out, struct sp_why *why);
+/* Ends the requests that are out; senders_free when the writer is closed. */
+void senders_close(struct senders *s);
+void senders_free(struct senders **s);
+/* Begins with what the spool holds. */
+void senders_start(struct senders *s);
+/* No further requests; senders_idle when all answers are here. */
+void senders_stop(struct senders *s);
+bool senders_idle(const struct senders *s);
+/* Every paused or backed-off destination tries again now. */
+void senders_probe(struct senders *s);
+/* /status, POST /-/probe. */
+void senders_routes(struct senders *s, struct sp_admin *a);
+void senders_metrics(const struct senders *s);
+/* One line for each destination that is not healthy: the verbose part of /-/ready. Returns how many. */
+size_t senders_complaints(const struct senders *s, struct sp_buf *out);
+
+#endif

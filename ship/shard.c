@@ -1,0 +1,494 @@
+#include "ship/destination_impl.h"
+
+#include "common/crash.h"
+#include "common/log.h"
+#include "common/metrics.h"
+
+#include <stdio.h>
+
+/* Failures of one batch, while the receiver takes others, before the batch is suspect whatever the answer was. */
+#define SUSPECT_AMONG_GOOD_AFTER 10
+/* Probes for a suspect batch, with no other shard to ask, before the next batch of its own shard may overtake it. */
+#define OVERTAKE_AFTER 8
+/* Failed probes with whole batches, where everything is refused, before every other probe is a single sample. */
+#define WITNESS_AFTER 5
+/* Where refused requests leave their good part behind, one batch a minute is narrowed down, to name the culprits. */
+#define PARTLY_REFUSED_MS 60000
+/* After a 413 requests are half as big, and grow again by a tenth in this time. */
+#define MAX_BYTES_GROW_MS 3600000
+/* Requests that fill this part of the limits never wait for more data. */
+#define PACE_FILL 4
+
+static void shard_answered(void *arg, const struct http_answer *a);
+
+static int64_t now_ms(const struct shard *s)
+{
+	return sp_loop_now(s->dest->loop).ms;
+}
+
+/* ---- sending ---- */
+
+static void post(struct shard *s, enum request_kind kind, struct sp_bytes body, uint64_t samples, unsigned attempt)
+{
+	struct destination *d = s->dest;
+	s->kind = kind;
+	s->epoch = d->health.epoch;
+	s->samples = samples;
+	s->busy = s->out = true;
+	d->in_flight++;
+	health_sent(&d->health);
+	budget_count(&d->budget, now_ms(s), kind != REQUEST_WHOLE);
+	if (kind != REQUEST_WHOLE) {
+		sp_metric_add(M_DESTINATION_EXTRA_REQUESTS, SP_L(d->settings->name), 1);
+		sp_crash_point("ship.during_bisect");
+	}
+	sp_metric_observe(M_DESTINATION_REQUEST_SAMPLES, SP_L(d->settings->name), (double)samples);
+	sp_crash_point("ship.before_send");
+	http_post(d->target, auth_header(d->auth), body, attempt, shard_answered, s);
+	sp_crash_point("ship.after_send_before_response");
+}
+
+/* Many small streams make many small requests; only then is it worth waiting for more. */
+static bool must_wait_for_more(struct shard *s, const struct window_limits *l, size_t n)
+{
+	struct destination *d = s->dest;
+	size_t samples = 0, bytes = 0;
+	int64_t wait = pace_wait_ms(&d->pace, now_ms(s));
+	if (wait == 0 || n == l->batches || n == WINDOW_JOIN_MAX || d->health.state != HEALTH_OK)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		samples += s->entries[i]->batch.samples;
+		bytes += s->entries[i]->batch.len;
+	}
+	if (samples >= l->samples / PACE_FILL || bytes >= l->bytes / PACE_FILL)
+		return false;
+	if (d->pace_timer.at == 0)
+		sp_timer_set(d->loop, &d->pace_timer, wait, destination_pump_again, d);
+	return true;
+}
+
+/* One body of n batches; n becomes 1 when they cannot be joined (short of memory, or one is damaged: alone it will be
+ * found). */
+static struct sp_bytes join(struct shard *s, size_t *n)
+{
+	struct sp_bytes blocks[WINDOW_JOIN_MAX];
+	struct sp_why why;
+	for (size_t i = 0; i < *n; i++)
+		blocks[i] = entry_block(s->entries[i]);
+	sp_buf_clear(&s->body);
+	if (*n > 1 && rw_join(blocks, *n, RW_RAW_MAX_BYTES, &s->body, &why) == SP_OK)
+		return sp_buf_view(&s->body);
+	*n = 1;
+	return blocks[0];
+}
+
+static bool send_whole(struct shard *s)
+{
+	struct destination *d = s->dest;
+	uint64_t samples = 0;
+	struct window_limits l = {.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
+	    .samples = (size_t)d->settings->max_samples,
+	    .bytes = d->max_bytes,
+	    .raw_bytes = (size_t)d->settings->max_raw_bytes};
+	size_t n = window_collect(s->window, &l, s->entries);
+	if (n == 0 || must_wait_for_more(s, &l, n))
+		return false;
+	struct sp_bytes body = join(s, &n);
+	s->held = payload_ref(s->entries[0]->payload);
+	s->n = n;
+	for (size_t i = 0; i < n; i++) {
+		s->seqs[i] = s->entries[i]->batch.seq;
+		s->entries[i]->state = ENTRY_SENT;
+		samples += s->entries[i]->batch.samples;
+	}
+	pace_sent(&d->pace, now_ms(s));
+	post(s, REQUEST_WHOLE, body, samples, s->entries[0]->attempts);
+	window_collect(s->window, &l, s->entries); /* the next ones may be read while these are out */
+	return true;
+}
+
+static void settle(struct shard *s, const struct batch *batches, size_t n, uint64_t delivered,
+    const struct dead_letter *dead, size_t n_dead)
+{
+	const char *name = s->dest->settings->name;
+	for (size_t i = 0; i < n_dead; i++)
+		sp_metric_add(M_DESTINATION_DEADLETTERED, SP_L(name, dead[i].reason), dead[i].samples);
+	sp_metric_observe(
+	    M_DESTINATION_DELAY_SECONDS, SP_L(name), (double)(sp_wall_ms() - batches[0].accepted_ms) / 1000);
+	writer_settle(s->dest->writer, batches, n, delivered, dead, n_dead, NULL, NULL);
+}
+
+/* The whole batch as a dead letter. */
+static void bury(struct shard *s, struct entry *e, const char *reason, int status, struct sp_bytes words)
+{
+	const struct batch *b = &e->batch;
+	struct dead_letter dead = {.dest = b->dest,
+	    .shard = b->shard,
+	    .seq = b->seq,
+	    .reason = reason,
+	    .http_status = status,
+	    .answer = words,
+	    .body = entry_block(e),
+	    .series = b->series,
+	    .samples = b->samples,
+	    .min_ms = b->min_ms,
+	    .max_ms = b->max_ms};
+	settle(s, b, 1, 0, &dead, 1);
+	window_remove(s->window, e);
+}
+
+/* ---- narrowing ---- */
+
+static void end_narrowing(struct shard *s)
+{
+	narrow_free(&s->narrow);
+	s->blind = false;
+}
+
+/* Its payload is about to be decoded: that is on disk now, so that a batch which kills us is found out. */
+static void noted(void *arg)
+{
+	struct shard *s = arg;
+	struct destination *d = s->dest;
+	struct entry *e = window_find(s->window, s->narrow_seq);
+	struct sp_why why = {.text = ""};
+	s->busy = false;
+	if (d->stopping || !e || e->state != ENTRY_REFUSED || !e->payload)
+		return;
+	if (!d->newest)
+		d->newest = newest_new();
+	struct narrow_rules rules = {.rolls_back = d->rolls_back,
+	    .suspect = e->suspect,
+	    .too_big = e->too_big,
+	    .maybe_delivered = e->batch.flags & BATCH_MAYBE_DELIVERED,
+	    .max_raw = RW_RAW_MAX_BYTES};
+	enum sp_status status = narrow_new(entry_block(e), &rules, d->newest, &s->narrow, &why);
+	if (status == SP_BAD_DATA || status == SP_TOO_BIG)
+		bury(s, e, "rejected", 0, sp_str(why.text));
+	if (s->narrow && d->vouched)
+		narrow_witness(s->narrow);
+	d->last_narrowing = sp_loop_now(d->loop);
+	destination_pump(d);
+}
+
+static bool begin_narrowing(struct shard *s)
+{
+	struct entry *e = window_first(s->window, ENTRY_REFUSED);
+	if (!e)
+		return false;
+	if (!window_load(s->window, e))
+		return true;
+	s->narrow_seq = e->batch.seq;
+	s->busy = true;
+	writer_note_decoding(s->dest->writer, e->batch.payload, noted, s);
+	return true;
+}
+
+static void finish_narrowing(struct shard *s)
+{
+	struct entry *e = window_find(s->window, s->narrow_seq);
+	struct dead_letter *dead;
+	size_t n_dead;
+	uint64_t delivered, lost = 0;
+	struct sp_why why;
+	if (narrow_result(s->narrow, &delivered, &dead, &n_dead, &why) != SP_OK)
+		return; /* short of memory; the next pump tries again */
+	for (size_t i = 0; i < n_dead; i++) {
+		dead[i].dest = e->batch.dest;
+		dead[i].shard = e->batch.shard;
+		dead[i].seq = e->batch.seq;
+		lost += dead[i].samples;
+	}
+	if (n_dead > 0)
+		sp_log(SP_LOG_WARN, "batch.refused", sp_f_str("destination", s->dest->settings->name),
+		    sp_f_u64("shard", s->index), sp_f_u64("delivered", delivered), sp_f_u64("dead_lettered", lost),
+		    sp_f_bytes("answer", dead[0].answer), SP_LOG_END);
+	settle(s, &e->batch, 1, delivered, dead, n_dead);
+	window_remove(s->window, e);
+	end_narrowing(s);
+}
+
+/* What is refused is narrowed down as far as the budget goes; then it waits. */
+static bool may_narrow(struct destination *d)
+{
+	bool allows = budget_allows(&d->budget, sp_loop_now(d->loop).ms);
+	if (!allows && !d->refusing)
+		sp_log(SP_LOG_WARN, "destination.refusing", sp_f_str("destination", d->settings->name),
+		    sp_f_str("msg", "refuses so much that narrowing it down must wait"), SP_LOG_END);
+	d->refusing = !allows;
+	if (!allows && d->budget_timer.at == 0)
+		sp_timer_set(d->loop, &d->budget_timer, 1000, destination_pump_again, d);
+	return allows;
+}
+
+/* When the receiver may be one that refuses everything, one shard finds out; the others would but repeat its requests.
+ */
+static bool is_scout(const struct shard *s)
+{
+	const struct destination *d = s->dest;
+	if (d->refused_in_a_row < REFUSED_IN_A_ROW)
+		return true;
+	for (size_t i = 0; i < s->index; i++)
+		if (d->shards[i].narrow)
+			return false;
+	return true;
+}
+
+/* True when the shard is busy with it or must wait; false when another batch may go out. */
+static bool send_piece(struct shard *s)
+{
+	struct narrow_piece piece;
+	if (!is_scout(s) || !may_narrow(s->dest))
+		return true;
+	switch (narrow_next(s->narrow, &piece)) {
+	case NARROW_SEND:
+		post(s, REQUEST_PIECE, piece.block, piece.samples, 0);
+		return true;
+	case NARROW_DONE:
+		finish_narrowing(s);
+		return false;
+	case NARROW_WITNESS:
+		s->blind = true;
+		break;
+	}
+	return false;
+}
+
+static void witness_noted(void *arg)
+{
+	struct shard *s = arg;
+	struct destination *d = s->dest;
+	struct entry *e = window_find(s->window, s->seqs[0]);
+	struct sp_buf raw = {0};
+	struct sp_why why;
+	struct rw_series series;
+	struct rw_sample v, newest = {INT64_MIN, 0};
+	s->busy = false;
+	if (!d->stopping && e && e->payload && rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK) {
+		struct sp_bytes in = sp_buf_view(&raw);
+		if (rw_next(&in, &series, &why) == SP_OK) {
+			struct sp_buf one = {0};
+			while (rw_next_sample(&series.samples, &v))
+				newest = v.ms >= newest.ms ? v : newest;
+			rw_add_series(&one, series.labels, &newest, 1);
+			sp_buf_clear(&s->body);
+			rw_compress(sp_buf_view(&one), &s->body);
+			sp_buf_free(&one);
+			s->n = 0;
+			post(s, REQUEST_WITNESS, sp_buf_view(&s->body), 1, d->health.failures);
+		}
+	}
+	sp_buf_free(&raw);
+}
+
+/* One sample of the newest batch: should the oldest batches all be bad, this shows that the receiver is not. It costs
+ * nothing that it overtakes others: older samples of that one series only. */
+static bool send_witness(struct shard *s)
+{
+	struct entry *e = window_newest(s->window, ENTRY_QUEUED);
+	if (!e)
+		return false;
+	if (!window_load(s->window, e))
+		return true;
+	s->seqs[0] = e->batch.seq;
+	s->busy = true;
+	health_sent(&s->dest->health);
+	writer_note_decoding(s->dest->writer, e->batch.payload, witness_noted, s);
+	return true;
+}
+
+/* ---- what came back ---- */
+
+static void delivered_whole(struct shard *s)
+{
+	struct batch batches[WINDOW_JOIN_MAX];
+	sp_crash_point("ship.after_2xx_before_delete");
+	for (size_t i = 0; i < s->n; i++)
+		batches[i] = window_find(s->window, s->seqs[i])->batch;
+	settle(s, batches, s->n, s->samples, NULL, 0);
+	for (size_t i = 0; i < s->n; i++)
+		window_remove(s->window, window_find(s->window, s->seqs[i]));
+	s->join_limit = s->join_limit * 2 < WINDOW_JOIN_MAX ? s->join_limit * 2 : WINDOW_JOIN_MAX;
+
+	struct destination *d = s->dest;
+	size_t configured = (size_t)d->settings->max_bytes;
+	if (d->max_bytes < configured && now_ms(s) - d->max_bytes_at.ms >= MAX_BYTES_GROW_MS) {
+		d->max_bytes =
+		    d->max_bytes + d->max_bytes / 10 < configured ? d->max_bytes + d->max_bytes / 10 : configured;
+		d->max_bytes_at = sp_loop_now(d->loop);
+	}
+}
+
+static void requeue(struct shard *s, bool maybe)
+{
+	struct batch batches[WINDOW_JOIN_MAX];
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		struct entry *e = window_find(s->window, s->seqs[i]);
+		e->state = ENTRY_QUEUED;
+		e->attempts++;
+		if (maybe && !(e->batch.flags & BATCH_MAYBE_DELIVERED)) {
+			e->batch.flags |= BATCH_MAYBE_DELIVERED;
+			batches[n++] = e->batch;
+		}
+	}
+	if (n > 0)
+		writer_mark_maybe(s->dest->writer, batches, n);
+}
+
+/* A single batch is refused, or suspect: it steps aside to be narrowed down. */
+static void refused_whole(struct shard *s, const struct http_answer *a, struct ship_ruling r)
+{
+	struct destination *d = s->dest;
+	struct entry *e = window_find(s->window, s->seqs[0]);
+	e->too_big = r.verdict == SHIP_TOO_BIG;
+	e->suspect = r.verdict != SHIP_DATA && !e->too_big;
+	bool vouched = d->refused_in_a_row == 0 && d->last_success.ms > 0;
+	if (!e->suspect)
+		d->refused_in_a_row++;
+	if (health_is_rejecting(&d->health))
+		return; /* it stays queued */
+	if (r.verdict == SHIP_DATA && !d->rolls_back && vouched && d->last_narrowing.ms > 0 &&
+	    now_ms(s) - d->last_narrowing.ms < PARTLY_REFUSED_MS) {
+		bury(s, e, "partly_refused", a->status, a->words);
+		return;
+	}
+	e->state = ENTRY_REFUSED;
+}
+
+static bool is_suspect(const struct destination *d, const struct entry *e)
+{
+	return e->strikes >= SUSPECT_AFTER ||
+	       (e->attempts >= SUSPECT_AMONG_GOOD_AFTER && d->last_success.ms > 0 && e->attempts > d->health.failures);
+}
+
+static void whole_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
+{
+	struct destination *d = s->dest;
+	bool suspicious = ship_answer_is_suspicious(a->transport, a->status);
+	payload_unref(&s->held);
+	if (r.verdict == SHIP_DELIVERED) {
+		delivered_whole(s);
+		return;
+	}
+	requeue(s, a->transport == SHIP_UNANSWERED || (a->transport == SHIP_ANSWERED && a->status >= 500));
+	if (r.verdict == SHIP_TOO_BIG && s->n > 1) {
+		d->max_bytes = s->body.n / 2;
+		d->max_bytes_at = sp_loop_now(d->loop);
+	}
+	if (s->n > 1 && (r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG)) {
+		s->join_limit = s->n / 2;
+	} else if (s->n > 1 && suspicious) {
+		s->join_limit = 1;
+	} else if (s->n == 1) {
+		struct entry *e = window_find(s->window, s->seqs[0]);
+		e->strikes = suspicious ? e->strikes + 1 : 0;
+		bool receivers_fault = r.verdict == SHIP_PAUSE;
+		if (r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || (!receivers_fault && is_suspect(d, e)))
+			refused_whole(s, a, r);
+	}
+}
+
+/* True when the answer was about data. */
+static bool piece_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
+{
+	bool suspicious = ship_answer_is_suspicious(a->transport, a->status);
+	if (health_is_rejecting(&s->dest->health) && r.verdict != SHIP_DELIVERED) {
+		end_narrowing(s);
+		window_find(s->window, s->narrow_seq)->state = ENTRY_QUEUED;
+		return true;
+	}
+	return narrow_answer(s->narrow, r.verdict, suspicious, a->status, a->words);
+}
+
+static void shard_answered(void *arg, const struct http_answer *a)
+{
+	struct shard *s = arg;
+	struct destination *d = s->dest;
+	struct ship_ruling r = ship_rule(a->transport, a->status, a->retry_after_ms);
+	char code[12];
+	snprintf(code, sizeof(code), "%d", a->status);
+	sp_metric_add(M_DESTINATION_REQUESTS, SP_L(d->settings->name, code), 1);
+	sp_metric_observe(M_DESTINATION_REQUEST_SECONDS, SP_L(d->settings->name), a->seconds);
+	if (r.verdict == SHIP_DELIVERED && a->samples_written >= 0 && (uint64_t)a->samples_written < s->samples)
+		sp_metric_add(M_DESTINATION_UNCONFIRMED, SP_L(d->settings->name),
+		    (double)(s->samples - (uint64_t)a->samples_written));
+
+	d->in_flight--;
+	s->busy = s->out = false;
+	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG;
+	if (s->kind == REQUEST_PIECE)
+		about_data = piece_answered(s, a, r);
+	else if (s->kind == REQUEST_WHOLE)
+		whole_answered(s, a, r);
+
+	if (r.verdict == SHIP_DELIVERED)
+		destination_accepted(d, s->epoch);
+	else if (!about_data)
+		destination_failed(d, s->epoch, r, a);
+	else if (health_is_rejecting(&d->health))
+		health_rejects_everything(&d->health, s->epoch, a);
+	else
+		health_answered(&d->health, s->epoch);
+	destination_pump(d);
+}
+
+/* ---- what to do next ---- */
+
+bool shard_send(struct shard *s, bool alone)
+{
+	struct destination *d = s->dest;
+	if (s->busy)
+		return false;
+	if (health_is_rejecting(&d->health) && d->health.failures >= WITNESS_AFTER && d->health.failures % 2 == 0)
+		return send_witness(s);
+	if (s->narrow && send_piece(s))
+		return s->busy;
+	if (s->narrow && !alone)
+		return false; /* another shard may show that the receiver is well, without overtaking anybody */
+	if (s->narrow && narrow_failed_probes(s->narrow) > 0 && narrow_failed_probes(s->narrow) < OVERTAKE_AFTER)
+		return send_piece(s) && s->busy;
+	if (!s->narrow && begin_narrowing(s))
+		return s->busy;
+	if (send_whole(s))
+		return true;
+	return s->blind && send_piece(s) && s->busy;
+}
+
+void shard_forget_refusals(struct shard *s)
+{
+	if (s->narrow && !s->busy)
+		end_narrowing(s);
+	for (struct entry *e; !s->narrow && (e = window_first(s->window, ENTRY_REFUSED));)
+		e->state = ENTRY_QUEUED, e->strikes = 0;
+}
+
+void shard_abandon(struct shard *s)
+{
+	struct entry *e = s->narrow ? window_find(s->window, s->narrow_seq) : NULL;
+	if (s->out && s->kind == REQUEST_WHOLE)
+		requeue(s, true);
+	if (e) /* parts of it may be delivered */
+		writer_mark_maybe(s->dest->writer, &e->batch, 1);
+	s->busy = s->out = false;
+}
+
+static void shard_ready(void *arg)
+{
+	struct shard *s = arg;
+	destination_pump(s->dest);
+}
+
+void shard_init(struct shard *s, struct destination *d, uint32_t index)
+{
+	*s = (struct shard){.dest = d, .index = index, .join_limit = WINDOW_JOIN_MAX};
+	s->window = window_new(d->writer, d->id, index, shard_ready, s);
+}
+
+void shard_done(struct shard *s)
+{
+	narrow_free(&s->narrow);
+	payload_unref(&s->held);
+	sp_buf_free(&s->body);
+	window_free(&s->window);
+}

@@ -1,0 +1,226 @@
+/* standpipe-ship: owns the spool, takes deliveries from the workers and sends them to the receivers. */
+#include "common/admin.h"
+#include "common/alloc.h"
+#include "common/conf.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/pages.h"
+#include "common/sock.h"
+#include "ship/intake.h"
+#include "ship/plan.h"
+#include "ship/senders.h"
+#include "ship/tools.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zmq.h>
+
+/* On stop: how long answers that are out may still come, and how often that is looked at. */
+#define DRAIN_MS 5000
+#define DRAIN_LOOK_MS 20
+
+struct ship {
+	struct settings *settings;
+	struct sp_loop *loop;
+	void *zmq;
+	struct writer *writer;
+	struct senders *senders;
+	struct intake *intake;
+	struct plan *plan;
+	struct sp_admin *admin;
+	struct sp_pages pages;
+	struct sp_timer drain;
+	struct sp_mono stopped_at;
+};
+
+/* ---- admin ---- */
+
+static void refresh(void *arg)
+{
+	struct ship *s = arg;
+	senders_metrics(s->senders);
+	intake_metrics(s->intake);
+}
+
+/* Ready means: a delivery can be committed now. A receiver in trouble does not count, because the spool is there for
+ * just that; only who asks /-/ready?destinations wants to know. */
+static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
+    const char **content_type)
+{
+	static const char *const words[] = {"starting\n", "ready\n", "spool full\n", "spool failing\n"};
+	struct ship *s = arg;
+	struct sp_buf complaints = {0};
+	enum writer_accepting accepting = writer_accepting(s->writer);
+	bool stopping = s->stopped_at.ms > 0, ready = accepting == WRITER_YES && !stopping;
+	bool strict = sp_eq(req->query, SP_LIT("destinations"));
+	(void)token, (void)content_type;
+	if (senders_complaints(s->senders, &complaints) > 0 && strict)
+		ready = false;
+	sp_buf_str(reply, stopping ? "stopping\n" : words[accepting]);
+	if (strict || sp_eq(req->query, SP_LIT("verbose")))
+		sp_buf_add(reply, sp_buf_view(&complaints));
+	sp_buf_free(&complaints);
+	return ready ? 200 : 503;
+}
+
+static enum sp_status open_admin(struct ship *s, struct sp_why *why)
+{
+	char *path = sp_asprintf("%s/" TOOLS_SOCKET, s->settings->runtime_dir);
+	s->admin = sp_admin_new(s->loop);
+	s->pages = (struct sp_pages){.labels = "role=\"ship\"", .refresh = refresh, .arg = s};
+	sp_pages_route(s->admin, &s->pages);
+	sp_admin_route(s->admin, "/-/ready", true, show_ready, s);
+	senders_routes(s->senders, s->admin);
+	tools_routes(s->admin, s->writer);
+	enum sp_status status = sp_admin_listen_unix(s->admin, path, why);
+	if (status == SP_OK && s->settings->admin_listen)
+		status = sp_admin_listen_tcp(s->admin, s->settings->admin_listen, why);
+	sp_free(path);
+	return status;
+}
+
+/* ---- beginning and end ---- */
+
+static void tell_state(void *arg)
+{
+	static const Standpipe__State__Accepting states[] = {[WRITER_STARTING] = STANDPIPE__STATE__ACCEPTING__STARTING,
+	    [WRITER_YES] = STANDPIPE__STATE__ACCEPTING__YES,
+	    [WRITER_FULL] = STANDPIPE__STATE__ACCEPTING__FULL,
+	    [WRITER_FAILING] = STANDPIPE__STATE__ACCEPTING__FAILING};
+	struct ship *s = arg;
+	intake_set_state(s->intake, states[writer_accepting(s->writer)]);
+}
+
+static void drain(void *arg)
+{
+	struct ship *s = arg;
+	bool idle = intake_idle(s->intake) && senders_idle(s->senders);
+	if (idle || sp_mono_since_ms(s->stopped_at) >= DRAIN_MS)
+		sp_loop_stop(s->loop);
+	else
+		sp_timer_set(s->loop, &s->drain, DRAIN_LOOK_MS, drain, s);
+}
+
+static void on_stop(void *arg)
+{
+	struct ship *s = arg;
+	s->stopped_at = sp_mono_now();
+	sp_notify("STOPPING=1");
+	intake_stop(s->intake);
+	senders_stop(s->senders);
+	drain(s);
+}
+
+static void on_reload(void *arg)
+{
+	struct ship *s = arg;
+	sp_log(SP_LOG_INFO, "ship.reload",
+	    sp_f_str("msg", "paused destinations are tried now; changed settings need a restart"), SP_LOG_END);
+	senders_probe(s->senders);
+}
+
+static enum sp_status ship_open(struct ship *s, struct sp_why *why)
+{
+	uint32_t *ids = sp_new_array(uint32_t, s->settings->n_dests);
+	enum sp_status status = sp_mkdirs(s->settings->runtime_dir, why);
+	if (status == SP_OK)
+		status = writer_open(s->loop, s->settings, &s->writer, why);
+	if (status == SP_OK)
+		status = senders_new(s->loop, s->writer, s->settings, &s->senders, why);
+	if (status == SP_OK)
+		status = intake_new(s->loop, s->zmq, s->settings, s->writer, &s->intake, why);
+	if (status == SP_OK)
+		status = open_admin(s, why);
+	if (status == SP_OK) {
+		for (size_t i = 0; i < s->settings->n_dests; i++)
+			ids[i] = writer_dest_id(s->writer, s->settings->dests[i].name);
+		s->plan = plan_new(s->settings, ids);
+		writer_on_accepting(s->writer, tell_state, s);
+		intake_set_plan(s->intake, s->plan);
+		tell_state(s);
+		senders_start(s->senders);
+	}
+	sp_free(ids);
+	return status;
+}
+
+/* What was committed is answered, what is out is marked: the writer closes before those it answers are gone. */
+static void ship_close(struct ship *s)
+{
+	if (s->senders)
+		senders_close(s->senders);
+	writer_close(&s->writer);
+	intake_free(&s->intake);
+	sp_admin_free(&s->admin);
+	senders_free(&s->senders);
+	plan_free(&s->plan);
+	zmq_ctx_term(s->zmq);
+	sp_loop_free(&s->loop);
+	settings_free(&s->settings);
+}
+
+static int exit_code(enum sp_status status)
+{
+	switch (status) {
+	case SP_CONFIG:
+		return SP_EXIT_CONFIG;
+	case SP_LOCKED:
+		return SP_EXIT_LOCKED;
+	default:
+		return SP_EXIT_STORAGE;
+	}
+}
+
+static int run(struct settings *settings)
+{
+	struct ship s = {.settings = settings, .loop = sp_loop_new(), .zmq = zmq_ctx_new()};
+	struct sp_why why = {.text = ""};
+	SP_BUG_IF(!s.zmq);
+	sp_metric_set(M_BUILD_INFO, SP_L(STANDPIPE_VERSION), 1);
+	sp_loop_signals(s.loop, on_stop, on_reload, &s); /* before there are threads */
+	enum sp_status status = ship_open(&s, &why);
+	if (status == SP_OK) {
+		sp_log(SP_LOG_INFO, "ship.ready", sp_f_str("version", STANDPIPE_VERSION),
+		    sp_f_str("spool", settings->spool_dir), sp_f_u64("destinations", settings->n_dests), SP_LOG_END);
+		sp_notify("READY=1");
+		sp_loop_run(s.loop);
+		sp_log(SP_LOG_INFO, "ship.stopped", SP_LOG_END);
+	} else {
+		sp_log(SP_LOG_ERROR, "ship.cannot_start", sp_f_str("reason", sp_status_name(status)),
+		    sp_f_str("msg", why.text), SP_LOG_END);
+	}
+	ship_close(&s);
+	return status == SP_OK ? SP_EXIT_OK : exit_code(status);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+	    {"view-fd", required_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	const char *config = NULL;
+	int view_fd = -1;
+	if (argc > 1 && argv[1][0] != '-')
+		return tools_main(argc - 1, argv + 1);
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
+		switch (o) {
+		case 'c':
+			config = optarg;
+			break;
+		case 'v':
+			view_fd = (int)strtol(optarg, NULL, 10);
+			break;
+		default:
+			fprintf(o == 'h' ? stdout : stderr,
+			    "usage: standpipe-ship [--config FILE]\n"
+			    "       standpipe-ship spool|quarantine|deadletter ls|show ...\n");
+			return o == 'h' ? SP_EXIT_OK : SP_EXIT_USAGE;
+		}
+	sp_alloc_tune();
+	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd);
+	settings_start_log(settings, "ship", -1);
+	srandom((unsigned)sp_wall_ms() ^ (unsigned)getpid() << 16); /* jitter, nothing else */
+	return run(settings);
+}

@@ -1,0 +1,412 @@
+#include "ship/spool.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/crash.h"
+#include "common/crc32c.h"
+#include "ship/spool_impl.h"
+
+#include <stddef.h>
+
+/* The terms of the books that have a row in `counter` (what is spooled is counted in `batch`). */
+static const struct {
+	const char *name;
+	size_t at;
+} counters[] = {
+	{"accepted", offsetof(struct writer_totals, accepted)},
+	{"delivered", offsetof(struct writer_totals, delivered)},
+	{"dead_lettered", offsetof(struct writer_totals, dead_lettered)},
+	{"expired", offsetof(struct writer_totals, expired)},
+	{"dropped", offsetof(struct writer_totals, dropped)},
+	{"merged", offsetof(struct writer_totals, merged)},
+};
+
+uint64_t *spool_counter(struct writer_totals *t, struct sp_bytes name)
+{
+	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+		if (sp_eq(sp_str(counters[i].name), name))
+			return (uint64_t *)((char *)t + counters[i].at);
+	return NULL;
+}
+
+uint32_t spool_dest_id(const struct spool *sp, const char *name)
+{
+	for (uint32_t d = 1; d <= sp->max_dest; d++)
+		if (sp->dests[d].name && strcmp(sp->dests[d].name, name) == 0)
+			return d;
+	return 0;
+}
+
+const char *spool_dest_name(const struct spool *sp, uint32_t dest)
+{
+	return dest && dest <= sp->max_dest && sp->dests[dest].name ? sp->dests[dest].name : "?";
+}
+
+uint32_t spool_max_dest_id(const struct spool *sp)
+{
+	return sp->max_dest;
+}
+
+const uint8_t *spool_id(const struct spool *sp)
+{
+	return sp->id;
+}
+
+const struct writer_totals *spool_totals(const struct spool *sp, uint32_t dest)
+{
+	SP_BUG_IF(dest == 0 || dest > sp->max_dest);
+	return &sp->dests[dest].totals;
+}
+
+bool spool_knows(const struct spool *sp, const uint8_t key[16])
+{
+	return ledger_has(sp->ledger, key);
+}
+
+/* ---- transactions ---- */
+
+void spool_measure(struct spool *sp)
+{
+	int64_t pages = 0, unused = 0;
+	struct sp_why why;
+	if (db_number(sp->db, "PRAGMA page_count", DB_NO_ARGS, &pages, &why) == SP_OK &&
+		db_number(sp->db, "PRAGMA freelist_count", DB_NO_ARGS, &unused, &why) == SP_OK)
+		sp->used_bytes = (uint64_t)(pages - unused) * DB_PAGE_BYTES;
+}
+
+enum sp_status spool_begin(struct spool *sp, struct sp_why *why)
+{
+	spool_measure(sp);
+	sp_crash_point("ship.before_begin");
+	return db_run(sp->db, "BEGIN IMMEDIATE", DB_NO_ARGS, why);
+}
+
+static void tx_clear(struct spool *sp)
+{
+	sp->tx.n_refs = sp->tx.n_keys = 0;
+	sp->tx.stored = sp->tx.settled = sp->tx.dead = sp->tx.evidence = false;
+	sp->tx.reserved_bytes = 0;
+}
+
+void spool_rollback(struct spool *sp)
+{
+	struct sp_why why;
+	/* A full disk makes SQLite roll back by itself. */
+	if (db_in_transaction(sp->db))
+		SP_BUG_IF(db_run(sp->db, "ROLLBACK", DB_NO_ARGS, &why) != SP_OK);
+	while (sp->tx.n_refs) {
+		const struct ref_change *c = &sp->tx.refs[--sp->tx.n_refs];
+		refs_add(sp->refs, c->payload, -c->by);
+	}
+	for (uint32_t d = 1; d <= sp->max_dest; d++)
+		sp->dests[d].totals = sp->dests[d].committed;
+	/* next_seq goes on: numbers need not be dense, and batches of the failed attempt may be known to somebody. */
+	if (sp->tx.evidence) {
+		SP_BUG_IF(evidence_load(sp, &sp->quarantine, &why) != SP_OK);
+		SP_BUG_IF(evidence_load(sp, &sp->dead, &why) != SP_OK);
+	}
+	tx_clear(sp);
+}
+
+static enum sp_status counter_write(struct spool *sp, uint32_t dest, const char *name, uint64_t value, struct sp_why *why)
+{
+	return db_run(sp->db,
+		"INSERT INTO counter(dest, name, value) VALUES (?1, ?2, ?3) "
+		"ON CONFLICT(dest, name) DO UPDATE SET value = excluded.value",
+		DB_ARGS(db_int(dest), db_text(name), db_int((int64_t)value)), why);
+}
+
+/* The books go into the same transaction as what they are about. */
+static enum sp_status write_counters(struct spool *sp, struct sp_why *why)
+{
+	enum sp_status status = SP_OK;
+	if (sp->next_seq != sp->committed_seq)
+		status = counter_write(sp, 0, "seq", sp->next_seq, why);
+	for (uint32_t d = 1; d <= sp->max_dest && status == SP_OK; d++)
+		for (size_t i = 0; i < sizeof counters / sizeof *counters && status == SP_OK; i++) {
+			struct sp_bytes name = sp_str(counters[i].name);
+			uint64_t now = *spool_counter(&sp->dests[d].totals, name);
+			if (now != *spool_counter(&sp->dests[d].committed, name))
+				status = counter_write(sp, d, counters[i].name, now, why);
+		}
+	return status;
+}
+
+enum sp_status spool_commit(struct spool *sp, struct sp_why *why)
+{
+	enum sp_status status = write_counters(sp, why);
+	if (status != SP_OK)
+		return status;
+	if (sp->tx.stored)
+		sp_crash_point("ship.before_commit");
+	if (sp->tx.settled)
+		sp_crash_point("ship.during_delete_commit");
+	if (sp->tx.dead)
+		sp_crash_point("ship.deadletter_before_commit");
+	status = db_run(sp->db, "COMMIT", DB_NO_ARGS, why);
+	if (status != SP_OK)
+		return status;
+	for (size_t i = 0; i < sp->tx.n_keys; i++)
+		ledger_add(sp->ledger, sp->tx.keys[i]);
+	for (uint32_t d = 1; d <= sp->max_dest; d++)
+		sp->dests[d].committed = sp->dests[d].totals;
+	sp->committed_seq = sp->next_seq;
+	tx_clear(sp);
+	spool_measure(sp);
+	return SP_OK;
+}
+
+static void *tx_room(void *array, size_t used, size_t *cap, size_t size)
+{
+	if (used < *cap)
+		return array;
+	*cap = *cap ? 2 * *cap : 64;
+	return sp_realloc(array, *cap * size);
+}
+
+static uint32_t tx_ref(struct spool *sp, uint64_t payload, int32_t by)
+{
+	sp->tx.refs = tx_room(sp->tx.refs, sp->tx.n_refs, &sp->tx.cap_refs, sizeof *sp->tx.refs);
+	sp->tx.refs[sp->tx.n_refs++] = (struct ref_change){payload, by};
+	return refs_add(sp->refs, payload, by);
+}
+
+/* ---- store ---- */
+
+/* Everything that identifies and delimits a batch. The flags are left out: they change. */
+static uint32_t batch_crc(const struct batch *b, uint32_t slice_crc)
+{
+	const uint64_t fields[] = {b->seq, b->payload, b->dest, b->shard, b->off, b->len, b->raw_len, b->series, b->samples,
+		(uint64_t)b->min_ms, (uint64_t)b->max_ms, (uint64_t)b->accepted_ms};
+	return sp_crc32c(slice_crc, fields, sizeof fields);
+}
+
+bool batch_from_row(const struct spool *sp, sqlite3_stmt *st, struct batch *out, uint32_t *slice_crc)
+{
+	int c = 0;
+	out->dest = (uint32_t)sqlite3_column_int64(st, c++);
+	out->shard = (uint32_t)sqlite3_column_int64(st, c++);
+	out->seq = (uint64_t)sqlite3_column_int64(st, c++);
+	out->payload = (uint64_t)sqlite3_column_int64(st, c++);
+	out->off = (uint32_t)sqlite3_column_int64(st, c++);
+	out->len = (uint32_t)sqlite3_column_int64(st, c++);
+	out->raw_len = (uint32_t)sqlite3_column_int64(st, c++);
+	out->series = (uint32_t)sqlite3_column_int64(st, c++);
+	out->samples = (uint32_t)sqlite3_column_int64(st, c++);
+	out->min_ms = sqlite3_column_int64(st, c++);
+	out->max_ms = sqlite3_column_int64(st, c++);
+	out->flags = (uint32_t)sqlite3_column_int64(st, c++);
+	out->accepted_ms = sqlite3_column_int64(st, c++);
+	*slice_crc = (uint32_t)sqlite3_column_int64(st, c++);
+	if (out->seq < sp->maybe_below)
+		out->flags |= BATCH_MAYBE_DELIVERED;
+	return batch_crc(out, *slice_crc) == (uint32_t)sqlite3_column_int64(st, c);
+}
+
+static enum sp_status batch_insert(struct spool *sp, const struct batch *b, uint32_t slice_crc, struct sp_why *why)
+{
+	return db_run(sp->db,
+		"INSERT INTO batch(" BATCH_COLUMNS ") "
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+		DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq), db_int((int64_t)b->payload), db_int(b->off),
+			db_int(b->len), db_int(b->raw_len), db_int(b->series), db_int(b->samples), db_int(b->min_ms),
+			db_int(b->max_ms), db_int(b->flags), db_int(b->accepted_ms), db_int(slice_crc),
+			db_int(batch_crc(b, slice_crc))),
+		why);
+}
+
+static enum sp_status store_group(struct spool *sp, const struct store_request *r, const struct store_group *g,
+	spool_batch_fn fn, void *arg, struct sp_why *why)
+{
+	struct sp_bytes body = sp_bytes(g->bytes, g->n);
+	uint64_t payload = sp->next_seq;
+	enum sp_status status = SP_OK;
+	for (size_t d = 0; d < g->n_dests; d++) {
+		sp->dests[g->dests[d]].totals.accepted += g->merged;
+		sp->dests[g->dests[d]].totals.merged += g->merged;
+	}
+	if (g->n_slices && g->n_dests)
+		status = db_run(sp->db, "INSERT INTO payload(id, crc, sender, body) VALUES (?1, ?2, ?3, ?4)",
+			DB_ARGS(db_int((int64_t)payload), db_int(sp_crc32c(0, g->bytes, g->n)), db_text(r->key_name),
+				db_blob(body)),
+			why);
+	for (size_t i = 0; i < g->n_slices && status == SP_OK; i++) {
+		const struct store_slice *s = &g->slices[i];
+		uint32_t crc = sp_crc32c(0, g->bytes + s->off, s->len);
+		for (size_t d = 0; d < g->n_dests && status == SP_OK; d++) {
+			struct batch b = {.seq = sp->next_seq++, .payload = payload, .dest = g->dests[d], .shard = s->shard,
+				.off = (uint32_t)s->off, .len = s->len, .raw_len = s->raw_len, .series = s->series,
+				.samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .accepted_ms = r->received_ms};
+			status = batch_insert(sp, &b, crc, why);
+			if (status != SP_OK)
+				break;
+			struct writer_totals *t = &sp->dests[b.dest].totals;
+			t->accepted += b.samples;
+			t->spooled += b.samples;
+			t->batches++;
+			if (!t->oldest_ms || b.min_ms < t->oldest_ms)
+				t->oldest_ms = b.min_ms;
+			tx_ref(sp, payload, 1);
+			if (fn)
+				fn(arg, &b, g);
+		}
+	}
+	return status;
+}
+
+static bool slices_fit(const struct spool *sp, const struct store_request *r)
+{
+	for (size_t i = 0; i < r->n_groups; i++) {
+		const struct store_group *g = &r->groups[i];
+		if (g->n > UINT32_MAX)
+			return false;
+		for (size_t k = 0; k < g->n_slices; k++)
+			if (g->slices[k].off > g->n || g->slices[k].len > g->n - g->slices[k].off)
+				return false;
+		for (size_t k = 0; k < g->n_dests; k++)
+			SP_BUG_IF(g->dests[k] == 0 || g->dests[k] > sp->max_dest);
+	}
+	return true;
+}
+
+static uint64_t store_size(const struct store_request *r)
+{
+	uint64_t n = STORE_OVERHEAD_BYTES;
+	for (size_t i = 0; i < r->n_groups; i++)
+		n += r->groups[i].n + DB_PAGE_BYTES;
+	for (size_t i = 0; i < r->n_quarantine; i++)
+		n += r->quarantine[i].bytes.n;
+	return n;
+}
+
+static bool is_known(const struct spool *sp, const uint8_t key[LEDGER_KEY_BYTES])
+{
+	for (size_t i = 0; i < sp->tx.n_keys; i++)
+		if (memcmp(sp->tx.keys[i], key, LEDGER_KEY_BYTES) == 0)
+			return true;
+	return ledger_has(sp->ledger, key);
+}
+
+static enum sp_status remember_key(struct spool *sp, const uint8_t key[LEDGER_KEY_BYTES], struct sp_why *why)
+{
+	enum sp_status status = db_run(sp->db, "INSERT INTO accepted(key, at_s) VALUES (?1, ?2)",
+		DB_ARGS(db_blob(sp_bytes(key, LEDGER_KEY_BYTES)), db_int(sp_wall_ms() / 1000)), why);
+	if (status != SP_OK)
+		return status;
+	sp->tx.keys = tx_room(sp->tx.keys, sp->tx.n_keys, &sp->tx.cap_keys, sizeof *sp->tx.keys);
+	memcpy(sp->tx.keys[sp->tx.n_keys++], key, LEDGER_KEY_BYTES);
+	return SP_OK;
+}
+
+enum sp_status spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg,
+	enum store_result *result, struct sp_why *why)
+{
+	enum sp_status status = SP_OK;
+	if (!r->bypass_ledger && is_known(sp, r->key)) {
+		*result = STORE_DUPLICATE;
+		return SP_OK;
+	}
+	if (!slices_fit(sp, r)) {
+		*result = STORE_ERROR;
+		return SP_OK;
+	}
+	if (sp->free_bytes < sp->min_free_bytes || sp->used_bytes + sp->tx.reserved_bytes + store_size(r) > sp->max_bytes) {
+		*result = STORE_FULL;
+		sp->full = true; /* until the low mark, unless it is far below it: then this one delivery was too large */
+		return SP_OK;
+	}
+	sp->tx.stored = true;
+	sp->tx.reserved_bytes += store_size(r);
+	for (size_t i = 0; i < r->n_groups && status == SP_OK; i++)
+		status = store_group(sp, r, &r->groups[i], fn, arg, why);
+	for (size_t i = 0; i < r->n_quarantine && status == SP_OK; i++)
+		status = evidence_add_quarantine(sp, r, &r->quarantine[i], why);
+	if (status == SP_OK && !r->bypass_ledger)
+		status = remember_key(sp, r->key, why);
+	if (status != SP_OK)
+		return status;
+	sp_crash_point("ship.after_insert");
+	*result = STORE_COMMITTED;
+	return SP_OK;
+}
+
+/* ---- settle ---- */
+
+/* *removed grows by the batch's samples, unless it was settled before. */
+static enum sp_status batch_remove(struct spool *sp, const struct batch *b, uint64_t *removed, struct sp_why *why)
+{
+	enum sp_status status = db_run(sp->db, "DELETE FROM batch WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
+		DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq)), why);
+	if (status != SP_OK || db_changes(sp->db) == 0)
+		return status;
+	struct writer_totals *t = &sp->dests[b->dest].totals;
+	t->spooled -= b->samples;
+	if (--t->batches == 0)
+		t->oldest_ms = 0;
+	*removed += b->samples;
+	if (b->payload == 0 || tx_ref(sp, b->payload, -1) > 0)
+		return SP_OK;
+	status = db_run(sp->db, "DELETE FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)b->payload)), why);
+	if (status == SP_BAD_DATA)
+		status = SP_OK; /* a damaged page keeps a payload that nobody needs any more; the rest goes on */
+	if (status == SP_OK && sp->noted)
+		status = db_run(sp->db, "DELETE FROM decoding WHERE payload = ?1", DB_ARGS(db_int((int64_t)b->payload)), why);
+	return status;
+}
+
+/* The access key that sent the payload; "" when that cannot be read. The caller frees it. */
+static enum sp_status payload_sender(struct spool *sp, uint64_t payload, char **out, struct sp_why *why)
+{
+	enum sp_status status = SP_IO;
+	char *sender = NULL;
+	sqlite3_stmt *st = db_query(
+		sp->db, "SELECT sender FROM payload WHERE id = ?1 AND sender IS NOT NULL", DB_ARGS(db_int((int64_t)payload)));
+	while (db_next(sp->db, st, &status, why)) {
+		struct sp_bytes name = db_column_bytes(st, 0);
+		sp_free(sender);
+		sender = sp_strndup(name.p, name.n);
+	}
+	*out = sender ? sender : sp_strdup("");
+	/* A damaged page must not keep a dead letter from being written. */
+	return status == SP_BAD_DATA ? SP_OK : status;
+}
+
+enum sp_status spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint64_t delivered,
+	const struct dead_letter *dead, size_t n_dead, struct sp_why *why)
+{
+	SP_BUG_IF(n == 0 || batches[0].dest == 0 || batches[0].dest > sp->max_dest);
+	enum sp_status status = SP_OK;
+	struct writer_totals *t = &sp->dests[batches[0].dest].totals;
+	uint64_t removed = 0, buried = 0;
+	char *sender = NULL;
+	sp->tx.settled = true;
+	if (n_dead)
+		status = payload_sender(sp, batches[0].payload, &sender, why);
+	for (size_t i = 0; i < n && status == SP_OK; i++) {
+		SP_BUG_IF(batches[i].dest != batches[0].dest);
+		status = batch_remove(sp, &batches[i], &removed, why);
+	}
+	for (size_t i = 0; i < n_dead; i++)
+		buried += dead[i].samples;
+	/* Less was removed than the caller speaks of only when a damaged row had been set aside meanwhile: it is counted already. */
+	buried = buried < removed ? buried : removed;
+	delivered = delivered < removed - buried ? delivered : removed - buried;
+	t->dead_lettered += buried;
+	t->delivered += delivered;
+	t->merged += removed - buried - delivered;
+	for (size_t i = 0; i < n_dead && removed && status == SP_OK; i++)
+		status = evidence_add_dead(sp, &dead[i], sender, why);
+	sp_free(sender);
+	return status;
+}
+
+enum sp_status spool_mark_maybe(struct spool *sp, const struct batch *batches, size_t n, struct sp_why *why)
+{
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < n && status == SP_OK; i++)
+		status = db_run(sp->db, "UPDATE batch SET flags = flags | ?4 WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
+			DB_ARGS(db_int(batches[i].dest), db_int(batches[i].shard), db_int((int64_t)batches[i].seq),
+				db_int(BATCH_MAYBE_DELIVERED)),
+			why);
+	return status;
+}

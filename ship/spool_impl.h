@@ -1,0 +1,71 @@
+/* spool_impl - what the files of the spool share: spool.c (changes), spool_open.c (start and stop), evidence.c (quarantine and dead
+ * letters), inspect.c (rows as JSON). Nobody else includes this.
+ */
+#ifndef SHIP_SPOOL_IMPL_H
+#define SHIP_SPOOL_IMPL_H
+
+#include "ship/db.h"
+#include "ship/evidence.h"
+#include "ship/ledger.h"
+#include "ship/refs.h"
+#include "ship/spool.h"
+
+/* What a delivery takes beside its bytes: leaves of the tables it touches. */
+#define STORE_OVERHEAD_BYTES (4 * DB_PAGE_BYTES)
+
+struct spool_dest {
+	char *name; /* NULL: a hole in the ids */
+	int64_t shards;
+	struct writer_totals totals, committed;
+};
+
+struct ref_change {
+	uint64_t payload;
+	int32_t by;
+};
+
+struct spool {
+	char *dir;
+	int lock_fd;
+	struct db *db;
+	uint8_t id[16];
+	bool read_only;
+
+	uint64_t max_bytes, low_bytes, min_free_bytes;
+	int64_t dedupe_s, evidence_age_ms;
+	uint64_t used_bytes;               /* as of the last begin or commit */
+	uint64_t free_bytes, volume_bytes; /* as of the last tick */
+	bool full;
+
+	struct spool_dest *dests; /* by id; 0 is unused */
+	uint32_t max_dest;
+	uint64_t next_seq, committed_seq; /* numbers batches and payload rows */
+	uint64_t maybe_below;             /* batches with a smaller seq were found after an unclean stop */
+	struct refs *refs;
+	struct ledger *ledger;
+	int64_t oldest_key_s;
+	struct evidence quarantine, dead;
+	bool noted; /* some payload is noted as being decoded */
+	int64_t noted_ms;
+	uint64_t damaged_rows;
+
+	struct { /* of the open transaction: undone by a rollback, or done for good by the commit */
+		struct ref_change *refs;
+		size_t n_refs, cap_refs;
+		uint8_t (*keys)[LEDGER_KEY_BYTES];
+		size_t n_keys, cap_keys;
+		bool stored, settled, dead, evidence;
+		uint64_t reserved_bytes; /* taken by what was stored */
+	} tx;
+};
+
+/* Moves all batches of a payload to the dead letters, in a transaction of its own. */
+SP_CHECKED enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *reason, struct sp_why *why);
+/* Columns of `batch` in the order of BATCH_COLUMNS; false when the row's CRC does not fit. */
+#define BATCH_COLUMNS                                                                                                  \
+	"dest, shard, seq, payload, off, len, raw_len, series, samples, min_ms, max_ms, flags, accepted_ms, slice_crc, row_crc"
+bool batch_from_row(const struct spool *sp, sqlite3_stmt *st, struct batch *out, uint32_t *slice_crc);
+uint64_t *spool_counter(struct writer_totals *t, struct sp_bytes name); /* the term with that name in `counter` */
+void spool_measure(struct spool *sp); /* used_bytes */
+
+#endif

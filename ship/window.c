@@ -1,0 +1,197 @@
+#include "ship/window.h"
+
+#include "common/alloc.h"
+
+struct window {
+	struct writer *writer;
+	uint32_t dest, shard;
+	void (*ready)(void *arg);
+	void *arg;
+	struct entry *ring;
+	size_t cap, front, n; /* cap is a power of two */
+	uint64_t last_seq;    /* newest that was ever in the ring */
+	bool more;	      /* there are newer ones on disk */
+	bool listing;
+};
+
+struct read {
+	struct window *window;
+	uint64_t seq;
+};
+
+static struct entry *at(const struct window *w, size_t i)
+{
+	return &w->ring[(w->front + i) & (w->cap - 1)];
+}
+
+struct window *window_new(struct writer *writer, uint32_t dest, uint32_t shard, void (*ready)(void *arg), void *arg)
+{
+	struct window *w = sp_new(struct window);
+	*w = (struct window){
+	    .writer = writer, .dest = dest, .shard = shard, .ready = ready, .arg = arg, .more = true, .cap = 16};
+	w->ring = sp_new_array(struct entry, w->cap);
+	return w;
+}
+
+void window_free(struct window **window)
+{
+	struct window *w = *window;
+	if (!w)
+		return;
+	for (size_t i = 0; i < w->n; i++)
+		payload_unref(&at(w, i)->payload);
+	sp_free(w->ring);
+	sp_free(w);
+	*window = NULL;
+}
+
+static void append(struct window *w, const struct batch *b, struct payload *p)
+{
+	if (w->n == w->cap) {
+		struct entry *ring = sp_new_array(struct entry, w->cap * 2);
+		for (size_t i = 0; i < w->n; i++)
+			ring[i] = *at(w, i);
+		sp_free(w->ring);
+		w->ring = ring;
+		w->cap *= 2;
+		w->front = 0;
+	}
+	*at(w, w->n++) = (struct entry){.batch = *b, .payload = p ? payload_ref(p) : NULL};
+	w->last_seq = b->seq;
+}
+
+/* ---- what is on disk ---- */
+
+static void on_list(void *arg, const struct batch *b, size_t n, bool more)
+{
+	struct window *w = arg;
+	w->listing = false;
+	for (size_t i = 0; i < n; i++)
+		if (b[i].seq > w->last_seq)
+			append(w, &b[i], NULL);
+	w->more = more;
+	w->ready(w->arg);
+}
+
+static void refill(struct window *w)
+{
+	if (!w->more || w->listing || w->n > WINDOW_MAX / 2)
+		return;
+	w->listing = true;
+	writer_list(w->writer, w->dest, w->shard, w->last_seq, WINDOW_MAX - w->n, on_list, w);
+}
+
+static void on_read(void *arg, struct payload *p)
+{
+	struct read *r = arg;
+	struct window *w = r->window;
+	struct entry *e = window_find(w, r->seq);
+	sp_free(r);
+	if (e) {
+		e->reading = false;
+		if (p && !e->payload)
+			e->payload = payload_ref(p);
+		else if (!p)
+			window_remove(w, e); /* damaged: the writer has made dead letters of it */
+	}
+	w->ready(w->arg);
+}
+
+bool window_load(struct window *w, struct entry *e)
+{
+	if (e->payload)
+		return true;
+	if (!e->reading) {
+		struct read *r = sp_new(struct read);
+		*r = (struct read){w, e->batch.seq};
+		e->reading = true;
+		writer_read(w->writer, e->batch.payload, on_read, r);
+	}
+	return false;
+}
+
+void window_start(struct window *w)
+{
+	refill(w);
+}
+
+void window_add(struct window *w, const struct batch *b, struct payload *p)
+{
+	if (b->seq <= w->last_seq)
+		return; /* the list brought it */
+	if (w->more || w->n >= WINDOW_MAX) {
+		w->more = true;
+		refill(w);
+		return;
+	}
+	append(w, b, p);
+	w->ready(w->arg);
+}
+
+/* ---- looking and taking ---- */
+
+size_t window_collect(struct window *w, const struct window_limits *l, struct entry **out)
+{
+	size_t n = 0, samples = 0, bytes = 0, raw = 0;
+	bool complete = true;
+	for (size_t i = 0; i < w->n && n < l->batches && n < WINDOW_JOIN_MAX; i++) {
+		struct entry *e = at(w, i);
+		if (e->state != ENTRY_QUEUED)
+			continue;
+		samples += e->batch.samples;
+		bytes += e->batch.len;
+		raw += e->batch.raw_len;
+		if (n > 0 && (samples > l->samples || bytes > l->bytes || raw > l->raw_bytes))
+			break;
+		complete &= window_load(w, e);
+		out[n++] = e;
+	}
+	return complete ? n : 0;
+}
+
+struct entry *window_first(struct window *w, enum entry_state state)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (at(w, i)->state == state)
+			return at(w, i);
+	return NULL;
+}
+
+struct entry *window_newest(struct window *w, enum entry_state state)
+{
+	for (size_t i = w->n; i-- > 0;)
+		if (at(w, i)->state == state)
+			return at(w, i);
+	return NULL;
+}
+
+struct entry *window_find(struct window *w, uint64_t seq)
+{
+	size_t low = 0, high = w->n; /* seq ascends */
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		if (at(w, mid)->batch.seq < seq)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	struct entry *e = low < w->n ? at(w, low) : NULL;
+	return e && e->batch.seq == seq && e->state != ENTRY_GONE ? e : NULL;
+}
+
+struct sp_bytes entry_block(const struct entry *e)
+{
+	SP_BUG_IF((size_t)e->batch.off + e->batch.len > e->payload->n);
+	return sp_bytes(e->payload->bytes + e->batch.off, e->batch.len);
+}
+
+void window_remove(struct window *w, struct entry *e)
+{
+	payload_unref(&e->payload);
+	e->state = ENTRY_GONE;
+	while (w->n > 0 && at(w, 0)->state == ENTRY_GONE) {
+		w->front = (w->front + 1) & (w->cap - 1);
+		w->n--;
+	}
+	refill(w);
+}

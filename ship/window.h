@@ -1,0 +1,54 @@
+/* window - the oldest unsent batches of one shard: descriptors in memory, payloads as far as they are needed.
+ *
+ * Batches come from commits (window_add) or, when there are more than WINDOW_MAX, from the spool; the window asks the
+ * writer itself and calls `ready` when something can be done that could not be done before. An entry stays until
+ * window_remove. Pointers to entries last until the next call that adds or removes. One thread, the loop's.
+ */
+#ifndef SHIP_WINDOW_H
+#define SHIP_WINDOW_H
+
+#include "ship/writer.h"
+
+#define WINDOW_MAX 4096
+#define WINDOW_JOIN_MAX 1024 /* batches of one request */
+
+enum entry_state {
+	ENTRY_QUEUED = 0,
+	ENTRY_SENT,    /* in the request that is out */
+	ENTRY_REFUSED, /* to be narrowed down; the others go on */
+	ENTRY_GONE,
+};
+
+struct entry {
+	struct batch batch;
+	struct payload *payload; /* NULL: on disk */
+	enum entry_state state;
+	bool reading;
+	bool too_big, suspect; /* why it was refused */
+	unsigned attempts;
+	unsigned strikes; /* suspicious answers in a row to this batch alone */
+};
+
+struct window_limits {
+	size_t batches, samples, bytes, raw_bytes; /* the first batch is taken whatever its size */
+};
+
+struct window;
+
+struct window *window_new(struct writer *w, uint32_t dest, uint32_t shard, void (*ready)(void *arg), void *arg);
+/* Reads that are out must have been answered, or the writer be closed. */
+void window_free(struct window **w);
+/* Asks for what is on disk; until it is here, window_add only remembers that there is more. */
+void window_start(struct window *w);
+void window_add(struct window *w, const struct batch *b, struct payload *p);
+/* The oldest queued batches that fit one request, with payload; 0 while any of them is still being read. */
+size_t window_collect(struct window *w, const struct window_limits *l, struct entry **out);
+struct entry *window_first(struct window *w, enum entry_state state);
+struct entry *window_newest(struct window *w, enum entry_state state);
+struct entry *window_find(struct window *w, uint64_t seq);
+/* True when the entry has its payload; else it is asked for. */
+bool window_load(struct window *w, struct entry *e);
+struct sp_bytes entry_block(const struct entry *e);
+void window_remove(struct window *w, struct entry *e);
+
+#endif

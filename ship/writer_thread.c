@@ -1,0 +1,288 @@
+#include "ship/writer_impl.h"
+
+#include "common/alloc.h"
+#include "common/crash.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define GROUP_MAX_OPS 64
+#define GROUP_MAX_BYTES (4u << 20) /* a larger delivery is a group of its own */
+#define TICK_MS 1000
+#define IDLE_MS 10000
+#define IDLE_STEP_MS 200
+#define CHECK_BOOKS_MS 60000
+
+static bool is_change(const struct op *op)
+{
+	return op->kind == OP_STORE || op->kind == OP_SETTLE || op->kind == OP_MAYBE || op->kind == OP_NOTE;
+}
+
+/* ---- one group ---- */
+
+_Noreturn void writer_failed(const struct sp_why *why)
+{
+	/* Nobody knows what is on disk; only a new start, which looks, can tell. Nothing of this group was answered. */
+	sp_log(SP_LOG_ERROR, "spool.failed", sp_f_str("msg", why->text), SP_LOG_END);
+	_exit(SP_EXIT_STORAGE);
+}
+
+void op_forget_made(struct op *op)
+{
+	for (size_t i = 0; i < op->n_made; i++)
+		payload_unref(&op->made[i].payload);
+	op->n_made = 0;
+	op->made_group = NULL;
+}
+
+/* The senders get the bytes of a new batch at once, as far as the cache allows, so that normally nothing is read back. */
+static void batch_made(void *arg, const struct batch *b, const struct store_group *g)
+{
+	struct op *op = arg;
+	if (op->n_made == op->cap_made) {
+		op->cap_made = op->cap_made ? 2 * op->cap_made : 8;
+		op->made = sp_realloc(op->made, op->cap_made * sizeof *op->made);
+	}
+	struct payload *p = NULL;
+	if (op->made_group == g) {
+		p = op->made[op->n_made - 1].payload;
+		p = p ? payload_ref(p) : NULL;
+	} else if (payload_bytes_held() + g->n <= op->cache_max) {
+		uint8_t *bytes = sp_try_alloc(g->n);
+		if (bytes) {
+			memcpy(bytes, g->bytes, g->n);
+			p = payload_new(b->payload, bytes, g->n);
+		}
+	}
+	op->made_group = g;
+	op->made[op->n_made++] = (struct made_batch){*b, p};
+}
+
+static enum sp_status change(struct writer *w, struct op *op, struct sp_why *why)
+{
+	switch (op->kind) {
+	case OP_STORE:
+		op_forget_made(op);
+		return spool_store(w->spool, op->request, batch_made, op, &op->request->result, why);
+	case OP_SETTLE:
+		return spool_settle(w->spool, op->batches, op->n_batches, op->delivered, op->dead, op->n_dead, why);
+	case OP_MAYBE:
+		return spool_mark_maybe(w->spool, op->batches, op->n_batches, why);
+	default:
+		return spool_note_decoding(w->spool, op->payload_id, why);
+	}
+}
+
+/* SP_OK, SP_FULL or SP_NO_MEM: then nothing of the group happened. */
+static enum sp_status try_group(struct writer *w, struct op *first, const struct op *end)
+{
+	struct sp_why why;
+	enum sp_status status = spool_begin(w->spool, &why);
+	for (struct op *op = first; op != end && status == SP_OK; op = op->next)
+		status = change(w, op, &why);
+	if (status == SP_OK)
+		status = spool_commit(w->spool, &why);
+	if (status == SP_OK)
+		return SP_OK;
+	if (status != SP_FULL && status != SP_NO_MEM)
+		writer_failed(&why);
+	spool_rollback(w->spool);
+	return status;
+}
+
+/* The disk is full or memory is short: one at a time, so that one that does not fit takes no other with it. */
+static void change_alone(struct writer *w, struct op *op, struct queue *answers)
+{
+	enum sp_status status = try_group(w, op, op->next);
+	while (status == SP_FULL && op->kind != OP_STORE && spool_make_way(w->spool))
+		status = try_group(w, op, op->next);
+	if (status == SP_OK) {
+		queue_put(answers, op);
+	} else if (op->kind == OP_STORE) {
+		op_forget_made(op);
+		op->request->result = status == SP_FULL ? STORE_FULL : STORE_ERROR;
+		queue_put(answers, op);
+	} else {
+		if (sp_log_due(&w->full_rate, CHECK_BOOKS_MS))
+			sp_log(SP_LOG_WARN, "spool.settling_waits", sp_f_str("reason", sp_status_name(status)), SP_LOG_END);
+		queue_put(&w->held, op);
+	}
+}
+
+static void change_group(struct writer *w, struct queue *group, struct queue *answers)
+{
+	struct sp_mono start = sp_mono_now();
+	size_t n = 0;
+	for (struct op *op = group->first; op; op = op->next)
+		n++;
+	if (try_group(w, group->first, NULL) == SP_OK) {
+		group->first->commit_s = (double)sp_mono_since_ms(start) / 1000;
+		group->first->group_ops = n;
+		queue_join(answers, group);
+		return;
+	}
+	for (struct op *op = group->first, *next; op; op = next) {
+		next = op->next;
+		op->next = NULL;
+		change_alone(w, op, answers);
+	}
+	queue_init(group);
+}
+
+static void look(struct writer *w, struct op *op)
+{
+	struct sp_why why;
+	enum sp_status status = SP_OK;
+	if (op->kind == OP_QUERY) {
+		op->query(w->spool, op->arg);
+	} else if (op->kind == OP_READ) {
+		status = spool_read(w->spool, op->payload_id, &op->payload, &why);
+	} else {
+		op->batches = sp_new_array(struct batch, op->max);
+		status = spool_list(
+			w->spool, op->dest, op->shard, op->after, op->max, op->batches, &op->n_batches, &op->more, &why);
+	}
+	if (status != SP_OK)
+		writer_failed(&why);
+}
+
+/* ---- its life ---- */
+
+/* Publishes answers and state; wakes the loop when there is something new for it. */
+void writer_publish(struct writer *w, struct queue *answers)
+{
+	struct view before = w->now;
+	bool answered = answers->first != NULL;
+	w->now.sizes = spool_sizes(w->spool);
+	w->now.accepting = spool_is_full(w->spool) ? WRITER_FULL : WRITER_YES;
+	bool news = answered || before.accepting != w->now.accepting || before.unbalanced != w->now.unbalanced ||
+		before.sizes.used != w->now.sizes.used;
+	if (answered)
+		sp_crash_point("ship.after_commit_before_ack");
+	pthread_mutex_lock(&w->lock);
+	queue_join(&w->out, answers);
+	w->published = w->now;
+	for (uint32_t d = 1; d <= w->n_dests; d++)
+		w->published_totals[d] = *spool_totals(w->spool, d);
+	pthread_mutex_unlock(&w->lock);
+	uint64_t one = 1;
+	while (news && write(w->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+		;
+}
+
+/* The next group: as many changes as wait, or one look. */
+void writer_take_group(struct writer *w, struct queue *group)
+{
+	size_t n = 0, bytes = 0;
+	while (w->in.first && n < GROUP_MAX_OPS && bytes < GROUP_MAX_BYTES) {
+		bool is_look = !is_change(w->in.first);
+		if (n && (is_look || bytes + w->in.first->bytes > GROUP_MAX_BYTES))
+			break;
+		bytes += w->in.first->bytes;
+		n++;
+		queue_put(group, queue_take(&w->in));
+		if (is_look)
+			break;
+	}
+}
+
+void writer_run_group(struct writer *w, struct queue *group)
+{
+	struct queue answers;
+	struct sp_why why;
+	queue_init(&answers);
+	w->last_work = sp_mono_now();
+	if (is_change(group->first)) {
+		change_group(w, group, &answers);
+	} else {
+		look(w, group->first);
+		queue_join(&answers, group);
+	}
+	writer_publish(w, &answers);
+	/* After the answers: nobody needs to wait for it. */
+	if (spool_checkpoint(w->spool, false, &why) != SP_OK)
+		writer_failed(&why);
+}
+
+void writer_check_books(struct writer *w)
+{
+	struct sp_why why;
+	uint32_t dest = 0;
+	w->last_check = sp_mono_now();
+	if (spool_check_books(w->spool, &dest, &why) != SP_OK)
+		writer_failed(&why);
+	if (!dest)
+		return;
+	const struct writer_totals *t = spool_totals(w->spool, dest);
+	w->now.unbalanced++;
+	sp_log(SP_LOG_ERROR, "books.unbalanced", sp_f_u64("destination_id", dest), sp_f_u64("accepted", t->accepted),
+		sp_f_u64("delivered", t->delivered), sp_f_u64("spooled", t->spooled), sp_f_u64("dead_lettered", t->dead_lettered),
+		sp_f_u64("expired", t->expired), sp_f_u64("dropped", t->dropped), sp_f_u64("merged", t->merged), SP_LOG_END);
+}
+
+/* Free pages go back to the file system in small steps, as long as nobody waits; the log is emptied when they are done. */
+static enum sp_status use_idle_time(struct writer *w, struct sp_why *why)
+{
+	struct sp_mono start = sp_mono_now();
+	enum sp_status status = SP_OK;
+	bool more = true, waits = false;
+	while (more && !waits && status == SP_OK && sp_mono_since_ms(start) < IDLE_STEP_MS) {
+		status = spool_vacuum(w->spool, &more, why);
+		if (status == SP_OK)
+			status = spool_checkpoint(w->spool, !more, why);
+		pthread_mutex_lock(&w->lock);
+		waits = w->in.first != NULL;
+		pthread_mutex_unlock(&w->lock);
+	}
+	return status;
+}
+
+void writer_tick(struct writer *w)
+{
+	struct queue answers;
+	struct sp_why why;
+	w->last_tick = sp_mono_now();
+	queue_init(&answers);
+	if (w->held.first) {
+		struct queue again = w->held;
+		queue_init(&w->held);
+		change_group(w, &again, &answers);
+	}
+	enum sp_status status = spool_tick(w->spool, &why);
+	if (status == SP_OK && sp_mono_since_ms(w->last_work) >= IDLE_MS)
+		status = use_idle_time(w, &why);
+	if (status != SP_OK)
+		writer_failed(&why);
+	if (sp_mono_since_ms(w->last_check) >= CHECK_BOOKS_MS)
+		writer_check_books(w);
+	writer_publish(w, &answers);
+}
+
+void *writer_thread(void *arg)
+{
+	struct writer *w = arg;
+	bool stop = false;
+	while (!stop) {
+		struct queue group;
+		queue_init(&group);
+		int64_t wait_ms = TICK_MS - sp_mono_since_ms(w->last_tick);
+		pthread_mutex_lock(&w->lock);
+		if (!w->in.first && !w->stop && wait_ms > 0) {
+			struct timespec until;
+			clock_gettime(CLOCK_MONOTONIC, &until);
+			until.tv_sec += wait_ms / 1000;
+			until.tv_nsec += wait_ms % 1000 * 1000000;
+			if (until.tv_nsec >= 1000000000)
+				until.tv_sec++, until.tv_nsec -= 1000000000;
+			pthread_cond_timedwait(&w->wanted, &w->lock, &until);
+		}
+		writer_take_group(w, &group);
+		stop = w->stop && !group.first;
+		pthread_mutex_unlock(&w->lock);
+		if (group.first)
+			writer_run_group(w, &group);
+		if (sp_mono_since_ms(w->last_tick) >= TICK_MS)
+			writer_tick(w);
+	}
+	return NULL;
+}
