@@ -1,0 +1,12 @@
+/* decode - the tool `standpipe decode [--json | --series] [--record] FILE`: what is in a captured delivery, point by point.
+ *
+ * FILE is a Firehose body (JSON, plain or gzip), with --record one record out of its base64; "-" is standard input.
+ * Prints points (with --series the samples they become under the preset `cloudwatch`), then what would be quarantined; a summary goes
+ * to standard error.
+ */
+#ifndef CONVERT_DECODE_H
+#define CONVERT_DECODE_H
+
+int decode_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,288 @@
+#include "convert/delivery.h"
+
+#include "common/alloc.h"
+#include "convert/base64.h"
+#include "convert/encode.h"
+#include "convert/envelope.h"
+#include "convert/evidence.h"
+#include "convert/record.h"
+#include "convert/utf8.h"
+
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+
+#define REQUEST_ID_MAX 256
+#define YEAR_1971_MS INT64_C(31536000000)
+#define YEAR_2100_MS INT64_C(4102444800000)
+
+#define BODY_BYTES_PER_POINT 256
+#define LARGE_BYTES ((size_t)16 << 20)
+
+struct converter {
+	struct sp_arena *arena; /* of one delivery */
+	size_t budget;
+	struct gunzip *gunzip;
+	struct encoder **encoders; /* one for each group */
+	struct convert_group *groups;
+	size_t n_groups;
+	int64_t max_future_ms;
+};
+
+/* The largest body takes three times its size while it is decoded and mapped, and a body is at most half of the budget: so twice
+ * the budget is the bound that no delivery must meet. What is over 16 MiB is given back after each. */
+struct converter *converter_new(size_t memory_budget)
+{
+	struct converter *c = sp_new(struct converter);
+	c->budget = memory_budget;
+	c->arena = sp_arena_new(2 * memory_budget);
+	c->gunzip = gunzip_new();
+	return c;
+}
+
+static void encoders_free(struct encoder **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		encoder_free(&v[i]);
+	sp_free(v);
+}
+
+void converter_free(struct converter **cp)
+{
+	struct converter *c = *cp;
+	*cp = NULL;
+	if (!c)
+		return;
+	encoders_free(c->encoders, c->n_groups);
+	sp_free(c->groups);
+	gunzip_free(&c->gunzip);
+	sp_arena_free(&c->arena);
+	sp_free(c);
+}
+
+void converter_rest(struct converter *c)
+{
+	bool large = sp_arena_used(c->arena) > LARGE_BYTES;
+	sp_arena_reset(c->arena);
+	for (size_t i = 0; i < c->n_groups; i++)
+		encoder_rest(c->encoders[i]);
+	if (large)
+		malloc_trim(0); /* many small pieces do not find their way back to the system by themselves */
+}
+
+enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *plan, struct sp_why *why)
+{
+	size_t n = plan->n_groups;
+	struct encoder **encoders = sp_new_array(struct encoder *, n + 1);
+	for (size_t i = 0; i < n; i++) {
+		enum sp_status status = encoder_new(plan->groups[i], c->budget / 4, &encoders[i], why);
+		if (status != SP_OK) {
+			encoders_free(encoders, n);
+			return status;
+		}
+	}
+	encoders_free(c->encoders, c->n_groups);
+	sp_free(c->groups);
+	c->encoders = encoders;
+	c->groups = sp_new_array(struct convert_group, n + 1);
+	c->n_groups = n;
+	c->max_future_ms = plan->max_future_ms;
+	return SP_OK;
+}
+
+/* ---- refusals: what the sender is told with a 400 ---- */
+
+static void refuse(struct convert_out *out, const char *code, const char *text)
+{
+	out->http_status = 400;
+	out->code = code;
+	snprintf(out->text, sizeof out->text, "%s", text);
+}
+
+/* A request id must be echoed exactly as it came. */
+static bool is_id_usable(struct sp_bytes id)
+{
+	for (size_t i = 0; i < id.n; i++) {
+		if (id.p[i] < 0x20 || id.p[i] == 0x7f)
+			return false;
+	}
+	return id.n <= REQUEST_ID_MAX && utf8_ok(id);
+}
+
+static void check_id(struct convert_out *out)
+{
+	if (is_id_usable(out->request_id))
+		return;
+	out->request_id = (struct sp_bytes){0};
+	refuse(out, "E_REQID", "request id not usable");
+}
+
+/* The JSON text of the body. Compressed bodies whose header a proxy took away are inflated as well. */
+static enum sp_status inflate_body(struct converter *c, const struct convert_in *in, struct convert_out *out,
+    struct sp_bytes *json, struct sp_why *why)
+{
+	char text[80];
+	enum sp_status status = in->body.n > in->max_inflated ? SP_TOO_BIG : SP_OK;
+	*json = in->body;
+	if (status == SP_OK && gunzip_is_gzip(in->body))
+		status = gunzip_run(c->gunzip, in->body, in->max_inflated, c->arena, json, why);
+	else if (status == SP_OK && in->gzip)
+		refuse(out, "E_GZIP", "not gzip");
+	if (status == SP_TOO_BIG) {
+		snprintf(text, sizeof text, "decompressed body over %zu bytes", in->max_inflated);
+		refuse(out, "E_SIZE", text);
+	} else if (status == SP_BAD_DATA) {
+		refuse(out, "E_GZIP", "damaged");
+	}
+	return status == SP_NO_MEM ? SP_NO_MEM : SP_OK;
+}
+
+static enum sp_status open_envelope(struct converter *c, struct sp_bytes json, const struct convert_in *in,
+    struct convert_out *out, struct envelope *envelope, struct sp_why *why)
+{
+	const char *code = NULL;
+	struct sp_why bad = {.text = ""};
+	enum sp_status status = envelope_read(json, c->arena, envelope, &code, &bad);
+	if (status == SP_BAD_DATA) {
+		refuse(out, code, bad.text);
+		return SP_OK;
+	}
+	if (status != SP_OK)
+		return sp_fail(why, status, "%s", bad.text);
+	if (envelope->timestamp_ms > YEAR_1971_MS && envelope->timestamp_ms < YEAR_2100_MS)
+		out->sent_ms = envelope->timestamp_ms;
+	if (!in->has_request_id || in->request_id.n == 0) {
+		out->request_id = envelope->request_id;
+		if (out->request_id.n == 0)
+			refuse(out, "E_REQID", "request id missing");
+		else
+			check_id(out);
+	}
+	return SP_OK;
+}
+
+/* ---- records ---- */
+
+static void take_bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+{
+	evidence_add(arg, reason, offset, bytes, text ? text : "");
+}
+
+/* A point beyond the limit would make receivers refuse good ones for as long as it lies ahead. */
+static void set_future_aside(struct cw_points *points, size_t first, int64_t limit_ms, struct evidence *evidence)
+{
+	size_t kept = first;
+	int64_t latest_ms = limit_ms;
+	for (size_t i = first; i < points->n; i++) {
+		if (points->v[i].end_ms > limit_ms) {
+			latest_ms = points->v[i].end_ms > latest_ms ? points->v[i].end_ms : latest_ms;
+			continue;
+		}
+		if (kept != i)
+			points->v[kept] = points->v[i];
+		kept++;
+	}
+	size_t removed = points->n - kept;
+	points->n = kept;
+	if (removed == 0)
+		return;
+	char text[160];
+	snprintf(text, sizeof text,
+	    "%zu points of this record lie in the future, the latest %" PRId64 " s beyond what is let through", removed,
+	    (latest_ms - limit_ms) / 1000);
+	evidence_add_record(evidence, "future", removed, text);
+}
+
+static enum sp_status decode_record(
+    struct decoder *d, struct evidence *evidence, const struct envelope_record *record, int index, int64_t limit_ms)
+{
+	evidence_record(evidence, index, record->json);
+	if (!record->has_data) {
+		evidence_add(evidence, "no_data", 0, record->json, "a record without \"data\", or its data is no string");
+		return SP_OK;
+	}
+	uint8_t *bytes = sp_arena_alloc(d->arena, base64_room(record->data.n));
+	size_t n, bad_at, first = d->points->n;
+	if (!bytes)
+		return SP_NO_MEM;
+	if (!base64_decode(record->data, bytes, &n, &bad_at)) {
+		char text[80];
+		snprintf(text, sizeof text, "not base64 at character %zu", bad_at);
+		evidence_record(evidence, index, record->data);
+		evidence_add(evidence, "bad_base64", 0, record->data, text);
+		return SP_OK;
+	}
+	evidence_record(evidence, index, sp_bytes(bytes, n));
+	enum sp_status status = record_decode(d, sp_bytes(bytes, n));
+	if (status == SP_OK)
+		set_future_aside(d->points, first, limit_ms, evidence);
+	return status;
+}
+
+static enum sp_status decode_records(struct converter *c, const struct envelope *envelope, const struct convert_in *in,
+	struct cw_points *points, struct convert_out *out)
+{
+	struct evidence evidence;
+	evidence_begin(&evidence, c->arena);
+	struct decoder d = {.arena = c->arena, .points = points, .gunzip = c->gunzip, .bad = take_bad_piece, .arg = &evidence};
+	int64_t limit_ms = (in->now_ms > out->sent_ms ? in->now_ms : out->sent_ms) + c->max_future_ms;
+	for (size_t i = 0; i < envelope->n_records; i++) {
+		enum sp_status status = decode_record(&d, &evidence, &envelope->records[i], (int)i, limit_ms);
+		if (status != SP_OK)
+			return status;
+	}
+	if (evidence.failed)
+		return SP_NO_MEM;
+	out->records = envelope->n_records;
+	out->messages = d.messages;
+	memcpy(out->points, d.points_of, sizeof(out->points));
+	out->demo = d.demo;
+	out->dropped_values = d.dropped_values;
+	out->quarantine = evidence.v;
+	out->n_quarantine = evidence.n;
+	out->quarantined = evidence.pieces;
+	if (points->n)
+		out->account = points->v[0].account;
+	return SP_OK;
+}
+
+static enum sp_status convert(
+    struct converter *c, const struct convert_in *in, struct convert_out *out, struct sp_why *why)
+{
+	struct sp_bytes json;
+	struct envelope envelope;
+	struct cw_points points = {0};
+	out->request_id = in->has_request_id ? in->request_id : (struct sp_bytes){0};
+	check_id(out);
+	enum sp_status status = out->http_status ? SP_OK : inflate_body(c, in, out, &json, why);
+	if (status == SP_OK && !out->http_status)
+		status = open_envelope(c, json, in, out, &envelope, why);
+	if (status != SP_OK || out->http_status)
+		return status;
+	/* A point takes about 300 bytes of a body: room for all of them at once, since a growing array would leave its former copies behind. */
+	points.cap = json.n / BODY_BYTES_PER_POINT + 16;
+	points.v = sp_arena_alloc(c->arena, points.cap * sizeof(*points.v));
+	status = points.v ? decode_records(c, &envelope, in, &points, out) : SP_NO_MEM;
+	for (size_t i = 0; i < c->n_groups && status == SP_OK; i++) {
+		status = encoder_run(c->encoders[i], &points, c->arena, &c->groups[i]);
+		out->samples += c->groups[i].samples;
+	}
+	out->groups = c->groups;
+	out->n_groups = c->n_groups;
+	return status;
+}
+
+enum sp_status converter_run(
+    struct converter *c, const struct convert_in *in, struct convert_out *out, struct sp_why *why)
+{
+	struct convert_out result = {0};
+	sp_arena_reset(c->arena);
+	enum sp_status status = convert(c, in, &result, why);
+	if (status == SP_OK)
+		*out = result;
+	else if (status == SP_NO_MEM)
+		sp_fail(why, SP_NO_MEM,
+		    "a delivery of %zu bytes needs more memory than the %zu bytes there are for one", in->body.n,
+		    c->budget);
+	return status;
+}

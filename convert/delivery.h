@@ -1,0 +1,69 @@
+/* delivery - one Firehose body from bytes to remote-write batches: gunzip, envelope, base64, decode, map, encode.
+ *
+ * Never fails for what the sender did: an envelope that cannot be understood is a refusal (out->http_status), a bad
+ * record or point becomes a quarantine item and the rest goes on. SP_NO_MEM means the arena's budget is spent (answer
+ * "not now"). Views in *out live until the next call. One thread.
+ */
+#ifndef CONVERT_DELIVERY_H
+#define CONVERT_DELIVERY_H
+
+#include "convert/point.h"
+#include "proto/standpipe.pb-c.h"
+
+struct convert_in {
+	struct sp_bytes body; /* as received */
+	bool gzip;
+	size_t max_inflated;
+	bool has_request_id;
+	struct sp_bytes request_id, source_arn, common_attributes;
+	int64_t now_ms; /* own clock; the envelope's timestamp guards against a slow one */
+};
+
+struct convert_slice {
+	uint32_t shard, len, raw_len, series, samples;
+	uint64_t off;
+	int64_t min_ms, max_ms;
+};
+
+struct convert_group {
+	uint32_t id;
+	struct sp_bytes payload;
+	const struct convert_slice *slices;
+	size_t n_slices;
+	uint64_t samples, merged;
+};
+
+struct convert_quarantine {
+	const char *reason;
+	int record; /* -1: whole body */
+	uint64_t offset, pieces;
+	struct sp_bytes bytes;
+	const char *text;
+};
+
+struct convert_out {
+	int http_status; /* 0: fine; else refused with code and text */
+	const char *code;
+	char text[512];
+	struct sp_bytes request_id; /* to echo */
+	uint64_t records, messages, points[CW_FORMATS], samples, demo, quarantined;
+	uint64_t dropped_values; /* NaN, quantiles out of range, repeated keys */
+	struct sp_bytes account; /* of the first point */
+	int64_t sent_ms;         /* envelope's timestamp, 0 when none */
+	const struct convert_group *groups;
+	size_t n_groups;
+	const struct convert_quarantine *quarantine;
+	size_t n_quarantine;
+};
+
+struct converter;
+
+struct converter *converter_new(size_t memory_budget);
+void converter_free(struct converter **c);
+/* The plan is unpacked by the caller and borrowed for the call; caches of the former plan are dropped. */
+SP_CHECKED enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *plan, struct sp_why *why);
+/* The results of the last run are not needed any more: gives back the memory that only a large delivery takes. */
+void converter_rest(struct converter *c);
+SP_CHECKED enum sp_status converter_run(
+    struct converter *c, const struct convert_in *in, struct convert_out *out, struct sp_why *why);
+#endif

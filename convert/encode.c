@@ -1,0 +1,471 @@
+#include "convert/encode.h"
+
+#include "common/alloc.h"
+#include "convert/mapping.h"
+#include "proto/remote_write.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define KEEP_BYTES ((size_t)16 << 20) /* of the payload's buffer between deliveries */
+
+#define KEPT_BYTES (4u << 20) /* of a buffer, from one delivery to the next */
+
+struct encoder {
+	uint32_t id, shards, max_samples;
+	size_t max_bytes, max_raw_bytes;
+	bool stamp_start;
+	struct mapping *mapping;
+	struct sp_buf raw, payload;
+	struct rw_totals open; /* what raw holds so far */
+	uint32_t open_shard;
+	struct convert_slice *slices;
+	size_t n_slices, cap_slices;
+	uint64_t samples, merged;
+};
+
+/* A point in the order it will be written. Integers only: strings are too dear to compare. */
+struct item {
+	uint64_t key; /* shard (8 bits), metric (24 bits), upper half of the identity */
+	uint32_t point;
+};
+#define SHARDS_MAX 256
+#define METRICS_MAX ((uint32_t)1 << 24)
+
+/* Points with equal labels, ascending in time, later arrivals behind earlier ones. */
+struct run {
+	const struct item *items;
+	size_t n;
+	const struct cw_point *points;
+	const struct mapped *mapped;
+	struct rw_sample *samples; /* room for n */
+};
+
+/* A value of a percentile or other statistic that waits for its series. */
+struct loose {
+	struct sp_bytes suffix;
+	struct rw_sample sample;
+	size_t at;
+};
+
+enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct encoder **out, struct sp_why *why)
+{
+	struct encoder *e = sp_new(struct encoder);
+	*e = (struct encoder){.id = group->id, .shards = group->shards ? group->shards : 1,
+		.max_samples = group->max_samples ? group->max_samples : UINT32_MAX,
+		.max_bytes = group->max_bytes ? group->max_bytes : SIZE_MAX,
+		.max_raw_bytes = group->max_raw_bytes ? group->max_raw_bytes : RW_RAW_MAX_BYTES, .stamp_start = group->stamp_start,
+		.payload.max = budget};
+	enum sp_status status = mapping_new(group, budget, &e->mapping, why);
+	if (status == SP_OK && group->shards > SHARDS_MAX)
+		status = sp_fail(why, SP_CONFIG, "%u shards are more than the %d that there can be", group->shards, SHARDS_MAX);
+	if (status == SP_OK)
+		*out = e;
+	else
+		encoder_free(&e);
+	return status;
+}
+
+void encoder_free(struct encoder **ep)
+{
+	struct encoder *e = *ep;
+	*ep = NULL;
+	if (!e)
+		return;
+	mapping_free(&e->mapping);
+	sp_buf_free(&e->raw);
+	sp_buf_free(&e->payload);
+	sp_free(e->slices);
+	sp_free(e);
+}
+
+void encoder_rest(struct encoder *e)
+{
+	struct sp_buf *const bufs[] = {&e->raw, &e->payload};
+	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
+		if (bufs[i]->cap > KEPT_BYTES)
+			sp_buf_free(bufs[i]);
+}
+
+/* ---- slices ---- */
+
+static enum sp_status add_slice(struct encoder *e, struct sp_bytes raw, const struct rw_totals *t);
+
+/* Too many compressed bytes: the first half of the series and the rest. */
+static enum sp_status split_slice(struct encoder *e, struct sp_bytes raw, const struct rw_totals *t)
+{
+	struct sp_bytes rest = raw;
+	struct rw_series s;
+	enum sp_status status = SP_OK;
+	for (uint32_t i = 0; i < t->series / 2 && status == SP_OK; i++)
+		status = rw_next(&rest, &s, NULL);
+	struct sp_bytes halves[2] = {{raw.p, raw.n - rest.n}, rest};
+	for (int i = 0; i < 2 && status == SP_OK; i++) {
+		struct rw_totals half;
+		status = rw_count(halves[i], &half, NULL);
+		if (status == SP_OK)
+			status = add_slice(e, halves[i], &half);
+	}
+	SP_BUG_IF(status == SP_BAD_DATA); /* we have just written it */
+	return status;
+}
+
+static enum sp_status add_slice(struct encoder *e, struct sp_bytes raw, const struct rw_totals *t)
+{
+	size_t off = e->payload.n;
+	rw_compress(raw, &e->payload);
+	if (!sp_buf_ok(&e->payload))
+		return SP_NO_MEM;
+	if (e->payload.n - off > e->max_bytes && t->series > 1) {
+		e->payload.n = off;
+		return split_slice(e, raw, t);
+	}
+	if (e->n_slices == e->cap_slices) {
+		size_t cap = e->cap_slices ? 2 * e->cap_slices : 64;
+		struct convert_slice *v = sp_try_realloc(e->slices, cap * sizeof(*v));
+		if (!v)
+			return SP_NO_MEM;
+		e->slices = v;
+		e->cap_slices = cap;
+	}
+	e->slices[e->n_slices++] = (struct convert_slice){.shard = e->open_shard, .len = (uint32_t)(e->payload.n - off),
+		.raw_len = (uint32_t)raw.n, .series = t->series, .samples = t->samples, .off = off, .min_ms = t->min_ms,
+		.max_ms = t->max_ms};
+	e->samples += t->samples;
+	return SP_OK;
+}
+
+static enum sp_status close_slice(struct encoder *e)
+{
+	enum sp_status status = SP_OK;
+	if (e->open.series)
+		status = add_slice(e, sp_buf_view(&e->raw), &e->open);
+	e->open = (struct rw_totals){0};
+	sp_buf_clear(&e->raw);
+	return status;
+}
+
+static uint8_t *put_name(uint8_t *to, struct sp_bytes base, struct sp_bytes suffix)
+{
+	size_t n = base.n + suffix.n;
+	*to++ = 0x0a; /* labels */
+	to = rw_put_varint(to, 10 + 1 + rw_varint_size(n) + n);
+	memcpy(to, "\x0a\x08__name__\x12", 11);
+	to = rw_put_varint(to + 11, n);
+	memcpy(to, base.p, base.n);
+	memcpy(to + base.n, suffix.p, suffix.n);
+	return to + n;
+}
+
+static enum sp_status put_series(
+    struct encoder *e, const struct mapped *m, struct sp_bytes suffix, const struct rw_sample *v, uint32_t n)
+{
+	size_t size = rw_label_size(8, m->base.n + suffix.n) + m->labels_len;
+	for (uint32_t i = 0; i < n; i++)
+		size += rw_sample_size(v[i].ms);
+	size_t field = 1 + rw_varint_size(size) + size;
+	if (e->open.series && (e->open.samples + n > e->max_samples || e->raw.n + field > e->max_raw_bytes)) {
+		enum sp_status status = close_slice(e);
+		if (status != SP_OK)
+			return status;
+	}
+	uint8_t *to = sp_buf_room(&e->raw, field);
+	if (!to)
+		return SP_NO_MEM;
+	to = rw_put_series_head(to, size);
+	if (m->before)
+		memcpy(to, m->labels, m->before);
+	to = put_name(to + m->before, m->base, suffix);
+	if (m->labels_len > m->before)
+		memcpy(to, m->labels + m->before, m->labels_len - m->before);
+	to += m->labels_len - m->before;
+	for (uint32_t i = 0; i < n; i++)
+		to = rw_put_sample(to, v[i].ms, v[i].value);
+	e->raw.n = (size_t)(to - e->raw.p);
+
+	struct rw_totals *t = &e->open;
+	t->min_ms = t->series && t->min_ms < v[0].ms ? t->min_ms : v[0].ms;
+	t->max_ms = t->series && t->max_ms > v[n - 1].ms ? t->max_ms : v[n - 1].ms;
+	t->series++;
+	t->samples += n;
+	return SP_OK;
+}
+
+/* A series of more samples than a slice may hold goes out in pieces. */
+static enum sp_status add_series(
+    struct encoder *e, const struct mapped *m, struct sp_bytes suffix, const struct rw_sample *v, size_t n)
+{
+	enum sp_status status = SP_OK;
+	size_t most = 1 + e->max_raw_bytes / (2 * RW_SAMPLE_MAX_BYTES); /* leaves half of the bytes to the labels */
+	if (most > e->max_samples)
+		most = e->max_samples;
+	while (n > 0 && status == SP_OK) {
+		size_t now = n < most ? n : most;
+		status = put_series(e, m, suffix, v, (uint32_t)now);
+		v += now, n -= now;
+	}
+	return status;
+}
+
+/* ---- statistics of a run ---- */
+
+static int64_t stamp(const struct encoder *e, const struct cw_point *p)
+{
+	return e->stamp_start ? p->start_ms : p->end_ms;
+}
+
+/* A later arrival for the same time takes the place of the earlier one. */
+static size_t push_sample(struct encoder *e, struct rw_sample *v, size_t n, int64_t ms, double value)
+{
+	bool again = n > 0 && v[n - 1].ms == ms;
+	n -= again;
+	e->merged += again;
+	v[n] = (struct rw_sample){ms, value};
+	return n + 1;
+}
+
+static bool fixed_value(const struct cw_point *p, int stat, double *out)
+{
+	switch (stat) {
+	case STAT_SUM:
+		*out = p->sum;
+		return p->has & CW_SUM && !isnan(p->sum);
+	case STAT_SAMPLE_COUNT:
+		*out = p->count;
+		return p->has & CW_COUNT && !isnan(p->count);
+	case STAT_MINIMUM:
+		*out = p->min;
+		return p->has & CW_MIN && !isnan(p->min);
+	case STAT_MAXIMUM:
+		*out = p->max;
+		return p->has & CW_MAX && !isnan(p->max);
+	default: /* STAT_AVERAGE */
+		*out = p->sum / p->count;
+		return (p->has & CW_SUM) && (p->has & CW_COUNT) && p->count > 0 && !isnan(*out);
+	}
+}
+
+static enum sp_status add_fixed(struct encoder *e, const struct run *r)
+{
+	const struct naming_preset *preset = mapping_preset(e->mapping);
+	enum sp_status status = SP_OK;
+	for (int stat = 0; stat < STATS_FIXED && status == SP_OK; stat++) {
+		if (!mapping_wants(e->mapping, (enum naming_stat)stat))
+			continue;
+		size_t n = 0;
+		double value;
+		for (size_t i = 0; i < r->n; i++) {
+			const struct cw_point *p = &r->points[r->items[i].point];
+			if (fixed_value(p, stat, &value))
+				n = push_sample(e, r->samples, n, stamp(e, p), value);
+		}
+		status = add_series(e, &r->mapped[r->items[0].point], sp_str(preset->suffixes[stat]), r->samples, n);
+	}
+	return status;
+}
+
+static int loose_order(const void *a, const void *b)
+{
+	const struct loose *x = a, *y = b;
+	int c = sp_cmp(x->suffix, y->suffix);
+	return c ? c : (x->at > y->at) - (x->at < y->at);
+}
+
+static void push_loose(struct loose *v, size_t *n, struct sp_bytes suffix, int64_t ms, double value)
+{
+	if (isnan(value))
+		return;
+	v[*n] = (struct loose){suffix, {ms, value}, *n};
+	(*n)++;
+}
+
+/* Percentiles and other statistics: the points of a run need not have the same ones. */
+static enum sp_status add_loose(struct encoder *e, const struct run *r, struct sp_arena *arena)
+{
+	bool percentiles = mapping_wants(e->mapping, STAT_PERCENTILES), other = mapping_wants(e->mapping, STAT_OTHER);
+	size_t max = 0, n = 0;
+	for (size_t i = 0; i < r->n; i++)
+		max += (size_t)r->points[r->items[i].point].n_quantiles + r->points[r->items[i].point].n_extras;
+	if (max == 0)
+		return SP_OK;
+	struct loose *v = sp_arena_alloc(arena, max * sizeof(*v));
+	if (!v)
+		return SP_NO_MEM;
+	for (size_t i = 0; i < r->n; i++) {
+		const struct cw_point *p = &r->points[r->items[i].point];
+		const struct sp_bytes *suffixes = r->mapped[r->items[i].point].suffixes;
+		for (size_t j = 0; percentiles && j < p->n_quantiles; j++)
+			push_loose(v, &n, suffixes[j], stamp(e, p), p->quantiles[j].value);
+		for (size_t j = 0; other && j < p->n_extras; j++)
+			push_loose(v, &n, suffixes[p->n_quantiles + j], stamp(e, p), p->extras[j].value);
+	}
+	qsort(v, n, sizeof(*v), loose_order);
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < n && status == SP_OK;) {
+		struct sp_bytes suffix = v[i].suffix;
+		size_t samples = 0;
+		for (; i < n && sp_eq(suffix, v[i].suffix); i++)
+			samples = push_sample(e, r->samples, samples, v[i].sample.ms, v[i].sample.value);
+		status = add_series(e, &r->mapped[r->items[0].point], suffix, r->samples, samples);
+	}
+	return status;
+}
+
+/* ---- order ---- */
+
+/* Stable: equal keys stay in order of arrival. Byte after byte from the lowest, without those that are the same in all
+ * keys. Returns v or tmp, whichever holds the result. */
+static struct item *sort_items(struct item *v, struct item *tmp, size_t n)
+{
+	uint64_t differ = 0;
+	for (size_t i = 1; i < n; i++)
+		differ |= v[i].key ^ v[0].key;
+	for (int shift = 0; shift < 64; shift += 8) {
+		if ((differ >> shift & 0xff) == 0)
+			continue;
+		size_t at[256] = {0}, sum = 0;
+		for (size_t i = 0; i < n; i++)
+			at[v[i].key >> shift & 0xff]++;
+		for (size_t i = 0; i < 256; i++) {
+			size_t count = at[i];
+			at[i] = sum;
+			sum += count;
+		}
+		for (size_t i = 0; i < n; i++)
+			tmp[at[v[i].key >> shift & 0xff]++] = v[i];
+		struct item *swap = v;
+		v = tmp;
+		tmp = swap;
+	}
+	return v;
+}
+
+struct tie {
+	const struct mapped *mapped;
+	int64_t ms;
+	uint32_t point;
+};
+
+/* By labels, then time, then arrival. */
+static int tie_order(const void *a, const void *b)
+{
+	const struct tie *x = a, *y = b;
+	int c = (x->mapped->identity > y->mapped->identity) - (x->mapped->identity < y->mapped->identity);
+	if (c == 0)
+		c = sp_cmp(sp_bytes(x->mapped->labels, x->mapped->labels_len), sp_bytes(y->mapped->labels, y->mapped->labels_len));
+	if (c == 0)
+		c = (x->ms > y->ms) - (x->ms < y->ms);
+	return c ? c : (x->point > y->point) - (x->point < y->point);
+}
+
+/* Items with equal keys are points of one series, as good as always. */
+static bool sort_ties(
+    const struct encoder *e, struct item *items, size_t n, const struct run *r, struct sp_arena *arena)
+{
+	struct tie *ties = sp_arena_alloc(arena, n * sizeof(*ties));
+	if (!ties)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t point = items[i].point;
+		ties[i] = (struct tie){&r->mapped[point], stamp(e, &r->points[point]), point};
+	}
+	qsort(ties, n, sizeof(*ties), tie_order);
+	for (size_t i = 0; i < n; i++)
+		items[i].point = ties[i].point;
+	return true;
+}
+
+static bool same_series(const struct mapped *a, const struct mapped *b)
+{
+	return a->identity == b->identity && a->labels_len == b->labels_len &&
+	       memcmp(a->labels, b->labels, a->labels_len) == 0;
+}
+
+static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t shard, struct sp_arena *arena)
+{
+	enum sp_status status = shard != e->open_shard ? close_slice(e) : SP_OK;
+	e->open_shard = shard;
+	if (status == SP_OK)
+		status = add_fixed(e, r);
+	return status == SP_OK ? add_loose(e, r, arena) : status;
+}
+
+/* The order is not the order in memory: what comes soon is fetched early. */
+static void prefetch(const struct item *items, size_t i, size_t n, const struct run *r)
+{
+	if (i + 8 < n) {
+		__builtin_prefetch(&r->mapped[items[i + 8].point]);
+		__builtin_prefetch(&r->points[items[i + 8].point].has);
+	}
+	if (i + 4 < n) {
+		const uint8_t *labels = r->mapped[items[i + 4].point].labels;
+		__builtin_prefetch(labels);
+		__builtin_prefetch(labels + 64);
+		__builtin_prefetch(labels + 128);
+	}
+}
+
+static enum sp_status write_items(
+    struct encoder *e, struct item *items, size_t n, struct run *r, struct sp_arena *arena)
+{
+	enum sp_status status = SP_OK;
+	size_t ties_end = 0;
+	for (size_t i = 0, end; i < n && status == SP_OK; i = end) {
+		prefetch(items, i, n, r);
+		if (i >= ties_end) {
+			for (ties_end = i + 1; ties_end < n && items[ties_end].key == items[i].key; ties_end++)
+				;
+			if (ties_end > i + 1 && !sort_ties(e, items + i, ties_end - i, r, arena))
+				return SP_NO_MEM;
+		}
+		for (end = i + 1; end < ties_end && same_series(&r->mapped[items[i].point], &r->mapped[items[end].point]); end++)
+			;
+		r->items = &items[i];
+		r->n = end - i;
+		status = write_run(e, r, (uint32_t)(items[i].key >> 56), arena);
+	}
+	return status == SP_OK ? close_slice(e) : status;
+}
+
+static enum sp_status write_points(struct encoder *e, const struct cw_points *points, struct sp_arena *arena)
+{
+	size_t n = points->n;
+	struct item *items = sp_arena_alloc(arena, n * sizeof(*items)), *tmp = sp_arena_alloc(arena, n * sizeof(*tmp));
+	struct mapped *mapped = sp_arena_alloc(arena, n * sizeof(*mapped));
+	struct rw_sample *samples = sp_arena_alloc(arena, n * sizeof(*samples)); /* a point has a statistic once */
+	if (!items || !tmp || !mapped || !samples || n > UINT32_MAX)
+		return SP_NO_MEM;
+	for (size_t i = 0; i < n; i++) {
+		enum sp_status status = mapping_point(e->mapping, &points->v[i], arena, &mapped[i]);
+		if (status != SP_OK)
+			return status;
+		if (mapped[i].metric >= METRICS_MAX)
+			return SP_NO_MEM;
+		items[i].key = mapped[i].identity % e->shards << 56 | (uint64_t)mapped[i].metric << 32 | mapped[i].identity >> 32;
+		items[i].point = (uint32_t)i;
+	}
+	struct run run = {.points = points->v, .mapped = mapped, .samples = samples};
+	return write_items(e, sort_items(items, tmp, n), n, &run, arena);
+}
+
+enum sp_status encoder_run(
+    struct encoder *e, const struct cw_points *points, struct sp_arena *arena, struct convert_group *out)
+{
+	mapping_begin(e->mapping);
+	if (e->payload.cap > KEEP_BYTES)
+		sp_buf_free(&e->payload);
+	sp_buf_clear(&e->payload);
+	sp_buf_clear(&e->raw);
+	e->open = (struct rw_totals){0};
+	e->open_shard = 0;
+	e->n_slices = 0;
+	e->samples = e->merged = 0;
+	struct sp_arena_mark mark = sp_arena_mark(arena);
+	enum sp_status status = write_points(e, points, arena);
+	sp_arena_rewind(arena, mark);
+	if (status == SP_OK) {
+		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->payload), .slices = e->slices,
+			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged};
+	}
+	return status;
+}

@@ -1,0 +1,28 @@
+/* encode - the points of a delivery become the slices of one group of the plan: remote write 1.0 bodies, one shard
+ * each.
+ *
+ * Within a slice series are ordered by metric, so that snappy finds the names again, and a series occurs once, its
+ * samples ascending. Equal series and time: the last to arrive wins, the others are counted as merged. Values that are
+ * no number (NaN) become no sample. A slice stays within the group's limits for samples, raw bytes and compressed
+ * bytes, except that a single series with one sample is never refused here. One thread. The result lives until the next
+ * run; the buffers are reused.
+ */
+#ifndef CONVERT_ENCODE_H
+#define CONVERT_ENCODE_H
+
+#include "convert/delivery.h"
+
+struct encoder;
+
+/* budget bounds the payload and the names that are kept. SP_CONFIG when the group asks for what this release does not
+ * know. */
+SP_CHECKED enum sp_status encoder_new(
+    const Standpipe__Group *group, size_t budget, struct encoder **out, struct sp_why *why);
+void encoder_free(struct encoder **e);
+/* After a large delivery: gives back what usual ones do not need. The last result is gone. */
+void encoder_rest(struct encoder *e);
+/* SP_NO_MEM when the arena or the budget is spent. Leaves nothing in the arena. */
+SP_CHECKED enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, struct sp_arena *arena,
+	struct convert_group *out);
+
+#endif

@@ -1,0 +1,291 @@
+#include "convert/mapping.h"
+
+#include "common/alloc.h"
+#include "convert/intern.h"
+#include "convert/utf8.h"
+#include "proto/remote_write.h"
+
+struct metric {
+	struct interned entry; /* key: namespace and metric */
+	struct sp_bytes base, job;
+	uint32_t number;
+};
+
+/* Two metrics of CloudWatch may have one name in Prometheus: they share its number, so that their series meet. */
+struct base {
+	struct interned entry; /* key: the base name */
+	uint32_t number;
+};
+
+struct shape {
+	struct interned entry; /* key: names of dimensions, quantiles, keys of other statistics */
+	const struct naming_label *labels;
+	size_t n_labels, before; /* labels[before] is the first after __name__ */
+	const struct sp_bytes *suffixes;
+};
+
+struct mapping {
+	const struct naming_preset *preset;
+	bool wants[STATS];
+	struct naming_label *external;
+	size_t n_external;
+	struct sp_arena *names; /* entries of the tables */
+	struct intern metrics, bases, shapes;
+	uint32_t n_bases;
+	struct sp_buf key;       /* of the entry looked for */
+	struct sp_bytes *values; /* of the labels of the point at hand */
+	size_t n_values;
+};
+
+static enum sp_status set_statistics(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
+{
+	for (int i = 0; i < STATS; i++)
+		m->wants[i] = group->n_statistics == 0;
+	for (size_t i = 0; i < group->n_statistics; i++) {
+		enum naming_stat stat = naming_stat(sp_str(group->statistics[i]));
+		if (stat == STATS)
+			return sp_fail(why, SP_CONFIG, "statistic \"%.40s\" is not known", group->statistics[i]);
+		m->wants[stat] = true;
+	}
+	return SP_OK;
+}
+
+static enum sp_status set_external(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
+{
+	m->external = sp_new_array(struct naming_label, group->n_external_labels + 1);
+	for (size_t i = 0; i < group->n_external_labels; i++) {
+		struct sp_bytes name = sp_str(group->external_labels[i]->name), value = sp_str(group->external_labels[i]->value);
+		if (!naming_label_ok(name) || !utf8_ok(value))
+			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" has a name or a value that no receiver takes", name.p);
+		for (size_t j = 0; j < m->n_external; j++) {
+			if (sp_eq(name, m->external[j].name))
+				return sp_fail(why, SP_CONFIG, "external label \"%.60s\" is there twice", name.p);
+		}
+		m->external[m->n_external++] = (struct naming_label){.name = sp_str(sp_strdup((const char *)name.p)),
+			.value = sp_str(sp_strdup((const char *)value.p)), .from = LABEL_EXTERNAL};
+	}
+	return SP_OK;
+}
+
+enum sp_status mapping_new(const Standpipe__Group *group, size_t budget, struct mapping **out, struct sp_why *why)
+{
+	struct mapping *m = sp_new(struct mapping);
+	m->names = sp_arena_new(budget);
+	m->preset = naming_find(sp_str(group->naming));
+	enum sp_status status = m->preset ? set_statistics(m, group, why)
+					  : sp_fail(why, SP_CONFIG, "naming \"%.40s\" is not known", group->naming);
+	if (status == SP_OK)
+		status = set_external(m, group, why);
+	if (status == SP_OK)
+		*out = m;
+	else
+		mapping_free(&m);
+	return status;
+}
+
+void mapping_free(struct mapping **mp)
+{
+	struct mapping *m = *mp;
+	*mp = NULL;
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n_external; i++) {
+		sp_free((void *)(uintptr_t)m->external[i].name.p);
+		sp_free((void *)(uintptr_t)m->external[i].value.p);
+	}
+	sp_free(m->external);
+	intern_free(&m->metrics);
+	intern_free(&m->bases);
+	intern_free(&m->shapes);
+	sp_arena_free(&m->names);
+	sp_buf_free(&m->key);
+	sp_free(m->values);
+	sp_free(m);
+}
+
+void mapping_begin(struct mapping *m)
+{
+	if (sp_arena_used(m->names) <= MAPPING_KEEP_BYTES)
+		return;
+	intern_clear(&m->metrics);
+	intern_clear(&m->bases);
+	intern_clear(&m->shapes);
+	m->n_bases = 0;
+	sp_arena_reset(m->names);
+}
+
+const struct naming_preset *mapping_preset(const struct mapping *m)
+{
+	return m->preset;
+}
+
+bool mapping_wants(const struct mapping *m, enum naming_stat stat)
+{
+	return m->wants[stat];
+}
+
+/* ---- what is kept ---- */
+
+static uint8_t *put_key(uint8_t *to, struct sp_bytes s)
+{
+	uint32_t n = (uint32_t)s.n;
+	memcpy(to, &n, 4);
+	if (n)
+		memcpy(to + 4, s.p, n);
+	return to + 4 + n;
+}
+
+/* A zeroed entry with a copy of the key, not in a table yet. */
+static void *new_entry(struct mapping *m, size_t size, struct sp_bytes key, uint64_t hash)
+{
+	struct interned *e = sp_arena_alloc(m->names, size);
+	struct sp_bytes copy = sp_arena_copy(m->names, key);
+	if (!e || !copy.p)
+		return NULL;
+	memset(e, 0, size);
+	e->key = copy;
+	e->hash = hash;
+	return e;
+}
+
+/* What write makes of a name, kept. Its p is NULL when memory is spent. */
+static struct sp_bytes keep(struct mapping *m, struct sp_buf *name)
+{
+	struct sp_bytes copy = sp_buf_ok(name) ? sp_arena_copy(m->names, sp_buf_view(name)) : (struct sp_bytes){0};
+	sp_buf_free(name);
+	return copy;
+}
+
+static struct metric *add_metric(struct mapping *m, const struct cw_point *p, struct sp_bytes key, uint64_t hash)
+{
+	struct sp_buf base = {0}, job = {0};
+	m->preset->metric(&base, p->ns, p->metric);
+	m->preset->job_value(&job, p->ns);
+	struct metric *metric = new_entry(m, sizeof(*metric), key, hash);
+	struct sp_bytes base_kept = keep(m, &base), job_kept = keep(m, &job);
+	if (!metric || !base_kept.p || !job_kept.p)
+		return NULL;
+	metric->base = base_kept;
+	metric->job = job_kept;
+
+	uint64_t base_hash = intern_hash(base_kept);
+	struct base *b = (struct base *)intern_find(&m->bases, base_kept, base_hash);
+	if (!b) {
+		b = new_entry(m, sizeof(*b), base_kept, base_hash);
+		if (!b)
+			return NULL;
+		b->number = m->n_bases++;
+		intern_add(&m->bases, &b->entry);
+	}
+	metric->number = b->number;
+	intern_add(&m->metrics, &metric->entry);
+	return metric;
+}
+
+static struct metric *metric_of(struct mapping *m, const struct cw_point *p)
+{
+	sp_buf_clear(&m->key);
+	uint8_t *to = sp_buf_room(&m->key, 8 + p->ns.n + p->metric.n);
+	if (!to)
+		return NULL;
+	uint8_t *end = put_key(put_key(to, p->ns), p->metric);
+	struct sp_bytes key = sp_bytes(to, (size_t)(end - to));
+	uint64_t hash = intern_hash(key);
+	struct metric *metric = (struct metric *)intern_find(&m->metrics, key, hash);
+	return metric ? metric : add_metric(m, p, key, hash);
+}
+
+static struct shape *add_shape(struct mapping *m, const struct cw_point *p, struct sp_bytes key, uint64_t hash)
+{
+	struct shape *shape = new_entry(m, sizeof(*shape), key, hash);
+	if (!shape ||
+	    naming_labels(m->preset, p->dims, p->n_dims, m->external, m->n_external, m->names, &shape->labels,
+		&shape->n_labels) != SP_OK ||
+	    naming_suffixes(m->preset, p, m->names, &shape->suffixes) != SP_OK)
+		return NULL;
+	while (shape->before < shape->n_labels && sp_cmp(shape->labels[shape->before].name, SP_LIT("__name__")) < 0)
+		shape->before++;
+	if (shape->n_labels > m->n_values) {
+		m->n_values = shape->n_labels;
+		m->values = sp_realloc(m->values, m->n_values * sizeof(*m->values));
+	}
+	intern_add(&m->shapes, &shape->entry);
+	return shape;
+}
+
+static struct shape *shape_of(struct mapping *m, const struct cw_point *p)
+{
+	size_t n = 4 + 8u * p->n_quantiles;
+	for (size_t i = 0; i < p->n_dims; i++)
+		n += 4 + p->dims[i].name.n;
+	for (size_t i = 0; i < p->n_extras; i++)
+		n += 4 + p->extras[i].key.n;
+	sp_buf_clear(&m->key);
+	uint8_t *to = sp_buf_room(&m->key, n);
+	if (!to)
+		return NULL;
+	memcpy(to, (const uint16_t[]){p->n_dims, p->n_quantiles}, 4);
+	to += 4;
+	for (size_t i = 0; i < p->n_dims; i++)
+		to = put_key(to, p->dims[i].name);
+	for (size_t i = 0; i < p->n_quantiles; i++, to += 8)
+		memcpy(to, &p->quantiles[i].q, 8);
+	for (size_t i = 0; i < p->n_extras; i++)
+		to = put_key(to, p->extras[i].key);
+	struct sp_bytes key = sp_bytes(m->key.p, n);
+	uint64_t hash = intern_hash(key);
+	struct shape *shape = (struct shape *)intern_find(&m->shapes, key, hash);
+	return shape ? shape : add_shape(m, p, key, hash);
+}
+
+/* ---- labels ---- */
+
+static struct sp_bytes label_value(
+    const struct naming_label *label, const struct cw_point *p, const struct metric *metric)
+{
+	switch (label->from) {
+	case LABEL_DIM:
+		return p->dims[label->dim].value;
+	case LABEL_JOB:
+		return metric->job;
+	case LABEL_ACCOUNT:
+		return p->account;
+	case LABEL_REGION:
+		return p->region;
+	case LABEL_EXTERNAL:
+		return label->value;
+	}
+	return (struct sp_bytes){0};
+}
+
+enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct sp_arena *arena, struct mapped *out)
+{
+	const struct metric *metric = metric_of(m, p);
+	const struct shape *shape = shape_of(m, p);
+	if (!metric || !shape)
+		return SP_NO_MEM;
+	size_t size = 0, before = 0;
+	for (size_t i = 0; i < shape->n_labels; i++) {
+		const struct naming_label *label = &shape->labels[i];
+		struct sp_bytes *value = &m->values[i];
+		if (label->is_default && m->values[i - 1].n)
+			*value = (struct sp_bytes){0};
+		else if (utf8_clean(label_value(label, p, metric), arena, value) != SP_OK)
+			return SP_NO_MEM;
+		if (value->n) /* an empty label is the same as none */
+			size += rw_label_size(label->name.n, value->n);
+		if (i + 1 == shape->before)
+			before = size;
+	}
+	uint8_t *labels = sp_arena_alloc(arena, size), *to = labels;
+	if (!labels || size > UINT32_MAX)
+		return SP_NO_MEM;
+	for (size_t i = 0; i < shape->n_labels; i++) {
+		if (m->values[i].n)
+			to = rw_put_label(to, shape->labels[i].name, m->values[i]);
+	}
+	*out = (struct mapped){.labels = labels, .labels_len = (uint32_t)size, .before = (uint32_t)before,
+		.identity = intern_hash(sp_bytes(labels, size)), .metric = metric->number, .base = metric->base,
+		.suffixes = shape->suffixes};
+	return SP_OK;
+}

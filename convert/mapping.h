@@ -1,0 +1,41 @@
+/* mapping - a point under its final labels, for one group of the plan.
+ *
+ * Names are worked out once (naming.h) and kept: one entry for each metric and one for each "shape", that is the list
+ * of dimension names and statistics of a point. Their number does not depend on how many series there are. Values go
+ * straight from the point into the encoded labels. What is kept is given back between deliveries when it has grown
+ * beyond MAPPING_KEEP_BYTES. One thread.
+ */
+#ifndef CONVERT_MAPPING_H
+#define CONVERT_MAPPING_H
+
+#include "convert/naming.h"
+#include "proto/standpipe.pb-c.h"
+
+#define MAPPING_KEEP_BYTES ((size_t)8 << 20)
+
+struct mapping;
+
+struct mapped {
+	const uint8_t *labels; /* encoded label fields, sorted, without __name__: what all statistics of the point share */
+	uint32_t labels_len;
+	uint32_t before;   /* so many bytes of them come before __name__ in byte order */
+	uint64_t identity; /* XXH3-64 of the labels: chooses the shard, in every release and whatever came before */
+	uint32_t metric;   /* equal numbers mean equal base names; valid for this delivery */
+	struct sp_bytes base;            /* metric name without suffix */
+	const struct sp_bytes *suffixes; /* of the point's percentiles, then of its other statistics */
+};
+
+/* budget bounds the kept names of one delivery. SP_CONFIG when the group asks for what this release does not know. */
+SP_CHECKED enum sp_status mapping_new(
+    const Standpipe__Group *group, size_t budget, struct mapping **out, struct sp_why *why);
+void mapping_free(struct mapping **m);
+/* Before each delivery: metric numbers and names of the former one are void. */
+void mapping_begin(struct mapping *m);
+/* The labels are in the arena, the names with the mapping until the next mapping_begin. SP_NO_MEM when either is spent.
+ */
+SP_CHECKED enum sp_status mapping_point(
+    struct mapping *m, const struct cw_point *p, struct sp_arena *arena, struct mapped *out);
+const struct naming_preset *mapping_preset(const struct mapping *m);
+bool mapping_wants(const struct mapping *m, enum naming_stat stat);
+
+#endif

@@ -1,0 +1,75 @@
+/* naming - what CloudWatch's names become in Prometheus.
+ *
+ * A preset is a set of rules, all of them pure functions of the names: the same metric has the same series name and
+ * labels whatever arrived before it, in whatever order and format. Names are always legal ([a-zA-Z_:][a-zA-Z0-9_:]*
+ * and, for labels, without the colon), labels are sorted by byte order, no label occurs twice and none starts with
+ * "__".
+ *
+ * Nothing here is fast: mapping.h calls it once for each name it has not seen and keeps the result.
+ * Errors stick in the buffer that is written to.
+ */
+#ifndef CONVERT_NAMING_H
+#define CONVERT_NAMING_H
+
+#include "convert/point.h"
+
+/* Words of the setting `statistics`. The first five are a series each with a fixed suffix. */
+enum naming_stat {
+	STAT_SUM, STAT_SAMPLE_COUNT, STAT_MINIMUM, STAT_MAXIMUM, STAT_AVERAGE, STATS_FIXED,
+	STAT_PERCENTILES = STATS_FIXED, STAT_OTHER, STATS
+};
+
+enum label_source {
+	LABEL_DIM,     /* a dimension's value */
+	LABEL_JOB,     /* what naming.job makes of the namespace */
+	LABEL_ACCOUNT,
+	LABEL_REGION,
+	LABEL_EXTERNAL /* a fixed value from the configuration */
+};
+
+struct naming_label {
+	struct sp_bytes name;
+	struct sp_bytes value; /* LABEL_EXTERNAL */
+	enum label_source from;
+	uint16_t dim;    /* LABEL_DIM: which of the point's dimensions */
+	bool is_default; /* LABEL_EXTERNAL with the name of the label before it: used when that one is empty */
+};
+
+struct naming_preset {
+	const char *name;
+	const char *suffixes[STATS_FIXED];
+	const char *job, *account, *region; /* names of the labels that say whose point it is */
+	const char *const *reserved;        /* further label names that no dimension may take; ends with NULL */
+	/* The name of a metric without the statistic's suffix. */
+	void (*metric)(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes metric);
+	void (*job_value)(struct sp_buf *out, struct sp_bytes ns);
+	/* A dimension's label, before clashes are looked at. */
+	void (*label)(struct sp_buf *out, struct sp_bytes dim);
+	void (*percentile)(struct sp_buf *out, double q);            /* suffix */
+	void (*other)(struct sp_buf *out, struct sp_bytes key);      /* suffix, before clashes are looked at */
+};
+
+/* NULL when there is no such preset. */
+const struct naming_preset *naming_find(struct sp_bytes name);
+/* STATS when there is no such statistic. */
+enum naming_stat naming_stat(struct sp_bytes word);
+/* May the configuration add a label of this name? */
+bool naming_label_ok(struct sp_bytes name);
+
+/* The labels of a point with these dimensions, sorted. A dimension that would take a name of the preset or a reserved
+ * one gets the prefix "dim_"; of dimensions that come out equal the first in byte order of the original names keeps the
+ * name, the others get _2, _3. External labels (names unique) give way to labels of the data. SP_NO_MEM when the arena
+ * is spent. */
+SP_CHECKED enum sp_status naming_labels(const struct naming_preset *preset, const struct cw_dim *dims, size_t n_dims,
+    const struct naming_label *external, size_t n_external, struct sp_arena *arena, const struct naming_label **out,
+    size_t *out_n);
+
+/* The work of the next two grows with the square of the number of dimensions and statistics; the decoders bound both.
+ */
+
+/* Suffixes of a point's percentiles and then of its other statistics, in their order. Other statistics that would look
+ * like a fixed one, a percentile or one another get _2, _3 in byte order of their keys. */
+SP_CHECKED enum sp_status naming_suffixes(
+    const struct naming_preset *preset, const struct cw_point *p, struct sp_arena *arena, const struct sp_bytes **out);
+
+#endif
