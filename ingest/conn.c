@@ -1,0 +1,706 @@
+#include "ingest/conn.h"
+
+#include "common/alloc.h"
+#include "common/crash.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "ingest/answer.h"
+#include "ingest/request.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HEAD_FIRST_BYTES 8192
+#define READ_PER_TURN (1024 * 1024) /* then another connection has its turn */
+#define CHUNK_STEP_BYTES (1024 * 1024)
+#define LINGER_MS 5000
+#define LINGER_BYTES_PER_MAX_BODY 2
+#define MIN_BYTES_PER_SECOND 1024 /* of a body, averaged over ingest.body_stall */
+#define REFUSED_LOG_MS 60000
+
+enum conn_state { CONN_HANDSHAKE, CONN_HEAD, CONN_BODY, CONN_CHUNKS, CONN_WAITING, CONN_ANSWERING, CONN_LINGERING, CONN_CLOSED };
+
+struct conn {
+	struct server *srv;
+	struct conn *next, **link;
+	struct sp_source *source;
+	struct ssl_st *ssl;
+	int fd;
+	enum conn_state state;
+	uint32_t events;
+	struct sp_timer timer;
+	struct sp_mono opened, began; /* began: of the request */
+	int64_t max_age_ms;
+	bool served; /* a request came already */
+	bool close_after;
+
+	struct sp_buf in;   /* a head, and what came with it */
+	struct sp_buf more; /* what came behind the body: the next request */
+	size_t head_n;
+	struct request request;
+	const char *key_name;
+
+	uint8_t *body;
+	size_t body_n, body_max; /* bytes there; bytes reserved */
+	size_t window_n;         /* body_n at the last look for a stall */
+	struct chunked *chunked;
+	enum refusal chunk_refusal;
+	XXH3_state_t *hash;
+	struct delivery *delivery; /* ours until submitted */
+
+	struct sp_buf out;
+	size_t out_at, lingered;
+};
+
+static void conn_go_on(struct conn *c);
+
+/* ---- the state and its time limit ---- */
+
+static void body_timer(void *arg);
+static void time_is_up(void *arg);
+
+static void enter(struct conn *c, enum conn_state state)
+{
+	const struct settings *s = c->srv->settings;
+	int64_t limit_ms = -1;
+	uint32_t events = EPOLLIN;
+	switch (state) {
+	case CONN_HANDSHAKE:
+		limit_ms = s->ingest_handshake_timeout;
+		break;
+	case CONN_HEAD:
+		limit_ms = c->in.n || !c->served ? s->ingest_header_timeout : s->ingest_idle_timeout;
+		break;
+	case CONN_BODY:
+	case CONN_CHUNKS:
+		c->window_n = c->body_n;
+		sp_timer_set(c->srv->loop, &c->timer, s->ingest_body_stall, body_timer, c);
+		break;
+	case CONN_WAITING: /* the pool has a deadline */
+		events = 0;
+		sp_timer_cancel(c->srv->loop, &c->timer);
+		break;
+	case CONN_ANSWERING:
+		events = EPOLLOUT;
+		limit_ms = s->ingest_body_stall;
+		break;
+	case CONN_LINGERING:
+		limit_ms = LINGER_MS;
+		break;
+	case CONN_CLOSED:
+		return;
+	}
+	c->state = state;
+	if (limit_ms >= 0)
+		sp_timer_set(c->srv->loop, &c->timer, limit_ms, time_is_up, c);
+	if (events != c->events)
+		sp_source_events(c->source, events);
+	c->events = events;
+}
+
+static void body_drop(struct conn *c)
+{
+	if (c->body)
+		sp_free(c->body);
+	budget_give(&c->srv->budget, c->body_max);
+	c->body = NULL;
+	c->body_n = c->body_max = 0;
+	chunked_free(&c->chunked);
+	XXH3_freeState(c->hash);
+	c->hash = NULL;
+	delivery_free(&c->delivery);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->state == CONN_CLOSED)
+		return;
+	if (c->state == CONN_BODY || c->state == CONN_CHUNKS)
+		sp_metric_add(M_INGEST_ABORTED, NULL, 1);
+	if (c->state == CONN_WAITING)
+		pool_forget(c->srv->pool, c);
+	c->state = CONN_CLOSED;
+	body_drop(c);
+	sp_timer_cancel(c->srv->loop, &c->timer);
+	sp_source_free(&c->source);
+	if (c->ssl) {
+		tls_goodbye(c->ssl);
+		tls_stream_free(&c->ssl);
+	}
+	close(c->fd);
+	server_forget(c->srv, c);
+}
+
+/* ---- bytes ---- */
+
+/* >0 bytes, or an enum tls_io. */
+static ssize_t conn_read(struct conn *c, void *to, size_t n)
+{
+	if (c->ssl)
+		return tls_read(c->ssl, to, n);
+	ssize_t got = recv(c->fd, to, n, 0);
+	return got >= 0 ? got : errno == EAGAIN || errno == EINTR ? TLS_AGAIN_READ : TLS_FAILED;
+}
+
+static ssize_t conn_write(struct conn *c, const void *from, size_t n)
+{
+	if (c->ssl)
+		return tls_write(c->ssl, from, n);
+	ssize_t put = send(c->fd, from, n, MSG_NOSIGNAL);
+	return put >= 0 ? put : errno == EAGAIN || errno == EINTR ? TLS_AGAIN_WRITE : TLS_FAILED;
+}
+
+/* ---- answers ---- */
+
+static void start_answer(struct conn *c)
+{
+	if (!sp_buf_ok(&c->out)) {
+		conn_close(c);
+		return;
+	}
+	c->out_at = 0;
+	enter(c, CONN_ANSWERING);
+}
+
+static void count_answer(const struct conn *c, int http_status, const char *code)
+{
+	char status[8];
+	snprintf(status, sizeof status, "%d", http_status);
+	sp_metric_add(M_INGEST_REQUESTS, SP_L(status, code ? code : ""), 1);
+	sp_metric_observe(M_INGEST_REQUEST_SECONDS, NULL, (double)(sp_mono_now().ms - c->began.ms) / 1000);
+}
+
+static struct sp_bytes header(const struct conn *c, enum request_header h)
+{
+	return c->request.header[h];
+}
+
+static void log_refusal(const struct conn *c, enum refusal r)
+{
+	static struct sp_log_rate rates[REFUSALS];
+	const struct refusal_text *t = refusal_text(r);
+	struct sp_log_rate *rate = &rates[r];
+	if (!sp_log_due(rate, REFUSED_LOG_MS))
+		return;
+	sp_log(SP_LOG_WARN, "request.refused", sp_f_i64("http_status", t->http_status), sp_f_str("error", t->code), sp_f_str("msg", t->text),
+		sp_f_bytes("request_id", header(c, HEADER_REQUEST_ID)), sp_f_bytes("source_arn", header(c, HEADER_SOURCE_ARN)),
+		sp_f_u64("held_back", rate->held), SP_LOG_END);
+	rate->held = 0;
+}
+
+/* What came behind a head without a body begins the next request. */
+static void keep_rest(struct conn *c)
+{
+	if (c->head_n && !c->close_after)
+		sp_buf_add(&c->more, sp_bytes(c->in.p + c->head_n, c->in.n - c->head_n));
+}
+
+/* Answers without the pool. Afterwards the connection ends unless nothing of a body is on its way. */
+static void refuse_with(struct conn *c, int http_status, const char *code, const char *text, bool close)
+{
+	body_drop(c);
+	c->close_after |= close;
+	keep_rest(c);
+	answer_write(&c->out, http_status, header(c, HEADER_REQUEST_ID), code, text, sp_wall_ms(), c->close_after);
+	count_answer(c, http_status, code);
+	start_answer(c);
+}
+
+static void refuse(struct conn *c, enum refusal r)
+{
+	const struct refusal_text *t = refusal_text(r);
+	bool has_body = c->request.chunked || c->request.length > 0;
+	log_refusal(c, r);
+	/* What is malformed leaves no place where the next request could begin. */
+	refuse_with(c, t->http_status, t->code, t->text, has_body || c->state != CONN_HEAD || r < REFUSE_METHOD);
+}
+
+static void answer_health(struct conn *c, bool ready_asked)
+{
+	const char *reason = ready_asked ? server_not_ready(c->srv) : NULL;
+	char text[600];
+	snprintf(text, sizeof text, "%s\n", reason ? reason : ready_asked ? "ready" : "ok");
+	c->close_after |= c->request.chunked || c->request.length > 0;
+	keep_rest(c);
+	answer_text(&c->out, reason ? 503 : 200, text, c->request.is_head, c->close_after);
+	start_answer(c);
+}
+
+/* The one line that every delivery leaves. */
+static void log_delivery(const struct conn *c, const struct outcome *o)
+{
+	const Standpipe__Counts *n = o->counts;
+	struct sp_bytes arn = header(c, HEADER_SOURCE_ARN);
+	sp_log(o->http_status == 200 ? SP_LOG_INFO : SP_LOG_WARN, "delivery", sp_f_str("request_id", o->request_id ? o->request_id : ""),
+		sp_f_str("account", n && n->account[0] ? n->account : NULL), sp_f_bytes("stream", arn), sp_f_str("key", c->key_name),
+		sp_f_u64("points", n ? n->points_otlp07 + n->points_otlp10 + n->points_json : 0), sp_f_u64("samples", n ? n->samples : 0),
+		sp_f_u64("quarantined", n ? n->quarantined : 0), sp_f_u64("bytes", c->window_n),
+		sp_f_i64("ms", sp_mono_now().ms - c->began.ms), sp_f_str("outcome", o->result), sp_f_i64("http_status", o->http_status),
+		sp_f_str("error", o->code), sp_f_str("msg", o->code ? o->text : NULL), SP_LOG_END);
+}
+
+static void delivery_done(void *arg, const struct outcome *o)
+{
+	struct conn *c = arg;
+	sp_crash_point("ingest.after_done_before_200");
+	log_delivery(c, o);
+	int64_t age = sp_mono_now().ms - c->opened.ms;
+	c->close_after |= age >= c->max_age_ms || c->srv->stopping;
+	answer_write(&c->out, o->http_status, sp_str(o->request_id), o->code, o->text, sp_wall_ms(), c->close_after);
+	count_answer(c, o->http_status, o->code);
+	start_answer(c);
+	conn_go_on(c);
+}
+
+/* ---- a body ---- */
+
+static void give_back(void *arg, uint8_t *body, size_t n)
+{
+	struct server *srv = arg;
+	sp_free(body);
+	budget_give(&srv->budget, n);
+}
+
+static char *copy_header(const struct conn *c, enum request_header h)
+{
+	return c->request.has[h] ? sp_strndup(header(c, h).p, header(c, h).n) : NULL;
+}
+
+/* The delivery key covers what makes two deliveries the same one, and is made while the bytes are still in the cache. */
+static void hash_text(XXH3_state_t *h, struct sp_bytes s)
+{
+	XXH3_128bits_update(h, s.n ? s.p : (const uint8_t *)"", s.n);
+	XXH3_128bits_update(h, "", 1);
+}
+
+static void submit(struct conn *c)
+{
+	struct delivery *d = c->delivery;
+	XXH128_canonical_t key;
+	sp_crash_point("ingest.after_read");
+	if (c->body_n < c->body_max) { /* came in chunks: keep what it is, not what it could have been */
+		uint8_t *less = sp_try_realloc(c->body, c->body_n);
+		c->body = less ? less : c->body;
+		budget_give(&c->srv->budget, c->body_max - c->body_n);
+	}
+	XXH128_canonicalFromHash(&key, XXH3_128bits_digest(c->hash));
+	memcpy(d->key, &key, sizeof d->key);
+	d->body = c->body;
+	d->body_n = c->body_n;
+	d->body_free = give_back;
+	d->body_arg = c->srv;
+	d->gzip = c->request.gzip;
+	d->has_request_id = c->request.has[HEADER_REQUEST_ID];
+	d->request_id = copy_header(c, HEADER_REQUEST_ID);
+	d->source_arn = copy_header(c, HEADER_SOURCE_ARN);
+	d->key_name = sp_strdup(c->key_name ? c->key_name : "");
+	d->common_attributes = copy_header(c, HEADER_COMMON_ATTRIBUTES);
+	d->common_attributes_n = header(c, HEADER_COMMON_ATTRIBUTES).n;
+	d->received_ms = sp_wall_ms();
+	d->done = delivery_done;
+	d->done_arg = c;
+	sp_metric_add(M_INGEST_REQUEST_BYTES, NULL, (double)c->body_n);
+	c->window_n = c->body_n; /* for the log line */
+	c->body = NULL;
+	c->body_n = c->body_max = 0;
+	c->delivery = NULL;
+	body_drop(c);
+	enter(c, CONN_WAITING);
+	pool_submit(c->srv->pool, d);
+}
+
+static bool body_grow(struct conn *c, size_t n)
+{
+	size_t limit = (size_t)c->srv->settings->ingest_max_body;
+	if (n > limit - c->body_n) {
+		c->chunk_refusal = REFUSE_SIZE;
+		return false;
+	}
+	if (c->body_n + n <= c->body_max)
+		return true;
+	size_t step = (n + CHUNK_STEP_BYTES - 1) / CHUNK_STEP_BYTES * CHUNK_STEP_BYTES;
+	step = step > c->body_max ? step : c->body_max; /* doubling: not a copy for every step */
+	step = step > limit - c->body_max ? limit - c->body_max : step;
+	uint8_t *more = budget_take(&c->srv->budget, step) ? sp_try_realloc(c->body, c->body_max + step) : NULL;
+	c->chunk_refusal = REFUSE_MEMORY;
+	if (!more)
+		return false;
+	c->body = more;
+	c->body_max += step;
+	return true;
+}
+
+static bool take_chunk(void *arg, struct sp_bytes data)
+{
+	struct conn *c = arg;
+	if (!body_grow(c, data.n))
+		return false;
+	memcpy(c->body + c->body_n, data.p, data.n);
+	XXH3_128bits_update(c->hash, data.p, data.n);
+	c->body_n += data.n;
+	return true;
+}
+
+static void take_chunks(struct conn *c, struct sp_bytes data)
+{
+	size_t used = 0;
+	c->chunk_refusal = REFUSE_CHUNKS;
+	enum chunked_state state = chunked_feed(c->chunked, data, &used);
+	if (state == CHUNKED_BAD) {
+		refuse(c, c->chunk_refusal);
+	} else if (state == CHUNKED_DONE) {
+		sp_buf_add(&c->more, sp_bytes(data.p + used, data.n - used));
+		if (c->body_n == 0)
+			refuse(c, REFUSE_EMPTY);
+		else
+			submit(c);
+	}
+}
+
+static void body_timer(void *arg)
+{
+	struct conn *c = arg;
+	const struct settings *s = c->srv->settings;
+	int64_t least = s->ingest_body_stall * MIN_BYTES_PER_SECOND / 1000;
+	if ((int64_t)(c->body_n - c->window_n) < least || sp_mono_since_ms(c->began) > s->ingest_body_timeout) {
+		refuse(c, REFUSE_BODY_TIMEOUT);
+		conn_go_on(c);
+		return;
+	}
+	enter(c, c->state);
+}
+
+static void begin_body(struct conn *c)
+{
+	struct sp_bytes rest = sp_bytes(c->in.p + c->head_n, c->in.n - c->head_n);
+	c->hash = XXH3_createState();
+	c->delivery = delivery_new();
+	SP_BUG_IF(!c->hash);
+	XXH3_128bits_reset(c->hash);
+	hash_text(c->hash, header(c, HEADER_SOURCE_ARN));
+	hash_text(c->hash, header(c, HEADER_REQUEST_ID));
+	hash_text(c->hash, sp_bytes(NULL, 0)); /* tenant */
+	if (c->request.chunked) {
+		c->chunked = chunked_new(sp_bytes(c->in.p, c->head_n), take_chunk, c);
+		enter(c, CONN_CHUNKS);
+		take_chunks(c, rest);
+		return;
+	}
+	size_t n = rest.n < c->request.length ? rest.n : (size_t)c->request.length;
+	memcpy(c->body, rest.p, n);
+	XXH3_128bits_update(c->hash, rest.p, n);
+	c->body_n = n;
+	sp_buf_add(&c->more, sp_bytes(rest.p + n, rest.n - n));
+	enter(c, CONN_BODY);
+	if (c->body_n == c->body_max)
+		submit(c);
+}
+
+/* ---- a head ---- */
+
+static bool is_health(const struct conn *c, bool *ready_asked)
+{
+	struct sp_bytes path = c->request.path;
+	*ready_asked = sp_eq(path, SP_LIT("/readyz")) || sp_eq(path, SP_LIT("/-/ready"));
+	return (c->request.is_get || c->request.is_head) &&
+		(*ready_asked || sp_eq(path, SP_LIT("/healthz")) || sp_eq(path, SP_LIT("/-/healthy")));
+}
+
+static enum refusal check_key(struct conn *c)
+{
+	c->key_name = NULL;
+	if (keys_none(c->srv->keys))
+		return REFUSE_NOTHING;
+	if (!c->request.has[HEADER_ACCESS_KEY])
+		return REFUSE_KEY_MISSING;
+	c->key_name = keys_find(c->srv->keys, header(c, HEADER_ACCESS_KEY));
+	return c->key_name ? REFUSE_NOTHING : REFUSE_KEY_WRONG;
+}
+
+/* Everything that can be said before the body is read, is said now. */
+static void take_request(struct conn *c)
+{
+	bool ready_asked;
+	enum refusal r = request_parse(sp_bytes(c->in.p, c->head_n), &c->request);
+	c->close_after |= r != REFUSE_NOTHING || !c->request.keep_alive;
+	if (r == REFUSE_NOTHING && is_health(c, &ready_asked)) {
+		answer_health(c, ready_asked);
+		return;
+	}
+	if (r == REFUSE_NOTHING)
+		r = request_check(&c->request, c->srv->settings);
+	if (r == REFUSE_NOTHING || r > REFUSE_PATH) { /* without a key nobody learns more than path and method */
+		enum refusal no_key = check_key(c);
+		r = no_key != REFUSE_NOTHING ? no_key : r;
+	}
+	if (r == REFUSE_NOTHING && c->srv->stopping)
+		r = REFUSE_STOPPING;
+	if (r != REFUSE_NOTHING) {
+		refuse(c, r);
+		return;
+	}
+	const struct outcome *o = pool_refuses(c->srv->pool, (size_t)c->request.length);
+	if (o) {
+		refuse_with(c, o->http_status, o->code, o->text, true);
+		return;
+	}
+	size_t n = (size_t)c->request.length;
+	if (n && budget_take(&c->srv->budget, n)) {
+		c->body_max = n;
+		c->body = sp_try_alloc(n);
+	}
+	if (n && !c->body) {
+		refuse(c, REFUSE_MEMORY);
+		return;
+	}
+	if (c->request.expects_continue)
+		sp_buf_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+	if (c->out.n) {
+		/* 25 bytes into an empty socket buffer: what does not fit means that nobody reads. */
+		if (conn_write(c, c->out.p, c->out.n) != (ssize_t)c->out.n) {
+			conn_close(c);
+			return;
+		}
+		sp_buf_clear(&c->out);
+	}
+	begin_body(c);
+}
+
+static void look_for_head(struct conn *c, size_t from)
+{
+	enum refusal r = request_head_too_big(sp_buf_view(&c->in));
+	c->head_n = request_head_length(sp_buf_view(&c->in), from);
+	if (c->head_n && c->head_n <= HEAD_MAX_BYTES)
+		r = r == REFUSE_HEADERS ? REFUSE_NOTHING : r;
+	if (from == 0 && c->in.n) {
+		c->began = sp_mono_now();
+		enter(c, CONN_HEAD); /* its time runs from the first byte */
+	}
+	if (r != REFUSE_NOTHING) {
+		c->request = (struct request){0};
+		refuse(c, r);
+	} else if (c->head_n) {
+		take_request(c);
+	}
+}
+
+/* ---- events ---- */
+
+static void next_request(struct conn *c)
+{
+	struct sp_buf more = c->more;
+	c->more = c->in;
+	sp_buf_clear(&c->more);
+	c->in = more;
+	if (c->more.cap > HEAD_FIRST_BYTES || c->in.n == 0)
+		sp_buf_free(&c->more);
+	if (c->in.n == 0)
+		sp_buf_free(&c->in);
+	sp_buf_free(&c->out);
+	c->request = (struct request){0};
+	c->served = true;
+	c->head_n = 0;
+	enter(c, CONN_HEAD);
+	if (c->in.n)
+		look_for_head(c, 0);
+}
+
+static void time_is_up(void *arg)
+{
+	struct conn *c = arg;
+	if (c->state == CONN_HEAD && c->in.n > 0) {
+		c->request = (struct request){0};
+		refuse(c, REFUSE_HEAD_TIMEOUT);
+		conn_go_on(c);
+		return;
+	}
+	if (c->state == CONN_HANDSHAKE)
+		sp_metric_add(M_INGEST_TLS_FAILURES, SP_L("timeout"), 1);
+	conn_close(c);
+}
+
+static void flush(struct conn *c)
+{
+	while (c->out_at < c->out.n) {
+		ssize_t n = conn_write(c, c->out.p + c->out_at, c->out.n - c->out_at);
+		if (n == TLS_AGAIN_READ || n == TLS_AGAIN_WRITE)
+			return;
+		if (n <= 0) {
+			conn_close(c);
+			return;
+		}
+		c->out_at += (size_t)n;
+		sp_crash_point("ingest.after_200_partial_write");
+	}
+	if (!c->close_after) {
+		next_request(c);
+		return;
+	}
+	if (c->ssl)
+		tls_goodbye(c->ssl);
+	shutdown(c->fd, SHUT_WR);
+	enter(c, CONN_LINGERING);
+}
+
+static void handshake(struct conn *c)
+{
+	const char *reason = NULL;
+	int result = tls_handshake(c->ssl, &reason);
+	if (result == 1) {
+		enter(c, CONN_HEAD);
+	} else if (result == TLS_FAILED) {
+		sp_metric_add(M_INGEST_TLS_FAILURES, SP_L(reason), 1);
+		conn_close(c);
+	} else {
+		c->events = result == TLS_AGAIN_WRITE ? EPOLLOUT : EPOLLIN;
+		sp_source_events(c->source, c->events);
+	}
+}
+
+/* One read of the present state. False when there is nothing to read now, or the connection has gone. */
+static bool read_some(struct conn *c, size_t *total)
+{
+	static uint8_t scratch[64 * 1024]; /* one thread: what is thrown away or goes through the chunk parser */
+	uint8_t *to = scratch;
+	size_t room = sizeof scratch;
+	if (c->state == CONN_BODY) {
+		to = c->body + c->body_n;
+		room = c->body_max - c->body_n;
+	} else if (c->state == CONN_HEAD) {
+		room = c->in.n < HEAD_FIRST_BYTES ? HEAD_FIRST_BYTES : c->in.n;
+		to = sp_buf_room(&c->in, room);
+		if (!to) {
+			conn_close(c);
+			return false;
+		}
+	}
+	ssize_t n = conn_read(c, to, room);
+	if (n == TLS_AGAIN_READ || n == TLS_AGAIN_WRITE) {
+		if (c->state == CONN_HEAD && c->in.n == 0)
+			sp_buf_free(&c->in);
+		return false;
+	}
+	if (n <= 0) {
+		conn_close(c);
+		return false;
+	}
+	*total += (size_t)n;
+	if (c->state == CONN_HEAD) {
+		c->in.n += (size_t)n;
+		look_for_head(c, c->in.n - (size_t)n);
+	} else if (c->state == CONN_BODY) {
+		XXH3_128bits_update(c->hash, to, (size_t)n);
+		c->body_n += (size_t)n;
+		if (c->body_n == c->body_max)
+			submit(c);
+	} else if (c->state == CONN_CHUNKS) {
+		take_chunks(c, sp_bytes(to, (size_t)n));
+	} else if ((c->lingered += (size_t)n) > LINGER_BYTES_PER_MAX_BODY * (size_t)c->srv->settings->ingest_max_body) {
+		conn_close(c);
+	}
+	return c->state != CONN_CLOSED;
+}
+
+/* Does all that can be done now. */
+static void conn_go_on(struct conn *c)
+{
+	size_t total = 0;
+	for (;;) {
+		enum conn_state before = c->state;
+		switch (c->state) {
+		case CONN_HANDSHAKE:
+			handshake(c);
+			break;
+		case CONN_HEAD:
+		case CONN_BODY:
+		case CONN_CHUNKS:
+		case CONN_LINGERING:
+			if (!read_some(c, &total))
+				return;
+			if (total >= READ_PER_TURN && !(c->ssl && tls_pending(c->ssl)))
+				return;
+			continue;
+		case CONN_ANSWERING:
+			flush(c);
+			break;
+		case CONN_WAITING:
+		case CONN_CLOSED:
+			return;
+		}
+		if (c->state == before)
+			return;
+	}
+}
+
+static void conn_event(void *arg, uint32_t events)
+{
+	struct conn *c = arg;
+	if (c->state == CONN_WAITING && (events & (EPOLLERR | EPOLLHUP)))
+		conn_close(c); /* the delivery goes on; the retry will find it done */
+	else
+		conn_go_on(c);
+}
+
+/* ---- beginning and end ---- */
+
+void conn_new(struct server *srv, int fd)
+{
+	struct conn *c = sp_new(struct conn);
+	struct ssl_st *ssl = srv->tls ? tls_stream_new(srv->tls, fd) : NULL;
+	if (srv->tls && !ssl) {
+		close(fd);
+		sp_free(c);
+		return;
+	}
+	c->srv = srv;
+	c->fd = fd;
+	c->ssl = ssl;
+	c->opened = c->began = sp_mono_now();
+	/* Not all at once: so that a balancer finds new backends little by little. */
+	c->max_age_ms = srv->settings->ingest_max_connection_age * (80 + random() % 41) / 100;
+	c->events = EPOLLIN;
+	c->source = sp_loop_fd(srv->loop, fd, EPOLLIN, conn_event, c);
+	c->link = &srv->conns;
+	c->next = srv->conns;
+	if (c->next)
+		c->next->link = &c->next;
+	srv->conns = c;
+	srv->n_conns++;
+	enter(c, ssl ? CONN_HANDSHAKE : CONN_HEAD);
+}
+
+void conn_retire(struct conn *c)
+{
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	c->next = c->srv->closed;
+	c->srv->closed = c;
+}
+
+void conn_free_retired(struct server *srv)
+{
+	struct conn *c = srv->closed;
+	srv->closed = c->next;
+	sp_buf_free(&c->in);
+	sp_buf_free(&c->more);
+	sp_buf_free(&c->out);
+	sp_free(c);
+}
+
+void conn_stop_all(struct server *srv)
+{
+	for (struct conn *c = srv->conns, *next; c; c = next) {
+		next = c->next;
+		c->close_after = true;
+		if (c->state == CONN_HANDSHAKE || (c->state == CONN_HEAD && c->in.n == 0))
+			conn_close(c);
+	}
+}
