@@ -1,0 +1,151 @@
+/* check - what cannot work says so before it is started: the configuration, and every file and directory it names. */
+#include "cli/config.h"
+#include "cli/verbs.h"
+#include "common/alloc.h"
+#include "ingest/keys.h"
+#include "ingest/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+struct check {
+	const struct settings *s;
+	unsigned errors, warnings;
+};
+
+static void SP_PRINTF(3, 4) say(struct check *c, bool error, const char *fmt, ...)
+{
+	va_list ap;
+	if (error)
+		c->errors++;
+	else
+		c->warnings++;
+	fputs(error ? "error: " : "warning: ", stdout);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static void check_ingest(struct check *c)
+{
+	struct keys *keys = NULL;
+	struct tls *tls = NULL;
+	struct sp_why why;
+	if (keys_new(c->s, &keys, &why) != SP_OK)
+		say(c, true, "%s", why.text);
+	if (c->s->ingest_tls_cert && tls_new(c->s->ingest_tls_cert, c->s->ingest_tls_key, &tls, &why) != SP_OK)
+		say(c, true, "%s", why.text);
+	if (c->s->n_keys == 0)
+		say(c, false, "no access key: whoever reaches %s may deliver", c->s->ingest_listen);
+	if (!c->s->ingest_tls_cert)
+		say(c, false, "ingest.listen %s is plain HTTP: something in front must end TLS on port 443, and must never answer 413",
+			c->s->ingest_listen);
+	keys_free(&keys);
+	tls_free(&tls);
+}
+
+static void check_secret(struct check *c, const char *destination, const char *key, const char *path)
+{
+	struct sp_buf secret = {0};
+	struct sp_why why;
+	if (!path)
+		return;
+	if (secret_read(path, &secret, &why) != SP_OK)
+		say(c, true, "destinations.%s.%s: %s", destination, key, why.text);
+	else if (secret.n == 0)
+		say(c, true, "destinations.%s.%s: %s is empty", destination, key, path);
+	if (secret.p)
+		explicit_bzero(secret.p, secret.n);
+	sp_buf_free(&secret);
+}
+
+static void check_file(struct check *c, const char *destination, const char *key, const char *path)
+{
+	if (path && access(path, R_OK) != 0)
+		say(c, true, "destinations.%s.%s: %s: %s", destination, key, path, strerror(errno));
+}
+
+static void check_destination(struct check *c, const struct dest_settings *d)
+{
+	check_secret(c, d->name, "bearer_token_file", d->bearer_token_file);
+	check_secret(c, d->name, "basic_auth.password_file", d->basic_auth_password_file);
+	check_file(c, d->name, "tls_config.ca_file", d->tls_ca_file);
+	check_file(c, d->name, "tls_config.cert_file", d->tls_cert_file);
+	check_file(c, d->name, "tls_config.key_file", d->tls_key_file);
+	if (d->tls_insecure)
+		say(c, false, "destinations.%s: the receiver's certificate is not checked", d->name);
+}
+
+/* NULL: a file system that keeps what was synced. */
+static const char *volatile_fs(const char *path)
+{
+	struct statfs fs;
+	if (statfs(path, &fs) != 0)
+		return NULL;
+	switch ((unsigned long)fs.f_type) {
+	case TMPFS_MAGIC: return "tmpfs";
+	case OVERLAYFS_SUPER_MAGIC: return "overlay";
+	case NFS_SUPER_MAGIC: return "NFS";
+	case 0xff534d42UL: /* CIFS_MAGIC_NUMBER */
+	case 0xfe534d42UL: /* SMB2 */
+		return "CIFS";
+	default: return NULL;
+	}
+}
+
+static void check_spool(struct check *c)
+{
+	/* The directory is made at the start; what counts is the volume it will be on. */
+	char *dir = sp_strdup(c->s->spool_dir);
+	while (access(dir, F_OK) != 0 && strrchr(dir, '/') > dir)
+		*strrchr(dir, '/') = '\0';
+	struct statvfs v;
+	const char *fs = volatile_fs(dir);
+	if (fs && !c->s->spool_allow_volatile)
+		say(c, true, "spool.dir %s is on %s, where a 200 would not be safe; use a local disk, or spool.allow_volatile for a test",
+			c->s->spool_dir, fs);
+	if (access(dir, W_OK | X_OK) != 0)
+		say(c, true, "spool.dir: %s: %s", dir, strerror(errno));
+	if (statvfs(dir, &v) == 0 && (uint64_t)c->s->spool_max > (uint64_t)v.f_blocks * v.f_frsize)
+		say(c, false, "spool.max is larger than the volume of %s (%llu MiB)", dir,
+			(unsigned long long)((uint64_t)v.f_blocks * v.f_frsize >> 20));
+	sp_free(dir);
+}
+
+int check_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
+	const char *path = NULL;
+	struct conf *conf = NULL;
+	struct settings *s = NULL;
+	struct sp_why why;
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (o != 'c')
+			return SP_EXIT_USAGE;
+		path = optarg;
+	}
+	if (config_read(path, &conf, &s, &why) != SP_OK) {
+		printf("error: %s\n", why.text);
+		return SP_EXIT_CONFIG;
+	}
+	struct check c = {.s = s};
+	check_ingest(&c);
+	check_spool(&c);
+	for (size_t i = 0; i < s->n_dests; i++)
+		check_destination(&c, &s->dests[i]);
+	printf("%s: %u errors, %u warnings; deliveries on %s%s with %zu keys, spool %s (%lld MiB), %zu destinations\n",
+		c.errors ? "not usable" : "good", c.errors, c.warnings, s->ingest_listen, s->ingest_tls_cert ? " (TLS)" : "", s->n_keys,
+		s->spool_dir, (long long)(s->spool_max >> 20), s->n_dests);
+	conf_free(&conf);
+	settings_free(&s);
+	return c.errors ? SP_EXIT_CONFIG : SP_EXIT_OK;
+}

@@ -1,0 +1,148 @@
+/* standpipe - the command: starts the relay, and shows people what it does. */
+#include "cli/verbs.h"
+#include "common/alloc.h"
+#include "common/conf.h"
+#include "common/metrics.h"
+#include "ingest/answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int exec_role(int argc, char **argv, const char *role, bool keep_verb);
+
+static int ingest_verb(int argc, char **argv)
+{
+	return exec_role(argc, argv, "ingest", false);
+}
+static int convert_verb(int argc, char **argv)
+{
+	return exec_role(argc, argv, "convert", false);
+}
+static int ship_verb(int argc, char **argv)
+{
+	return exec_role(argc, argv, "ship", false);
+}
+static int decode_verb(int argc, char **argv)
+{
+	return exec_role(argc, argv, "convert", true);
+}
+static int ship_tool_verb(int argc, char **argv)
+{
+	return exec_role(argc, argv, "ship", true);
+}
+static int version_verb(int argc, char **argv);
+static int help_verb(int argc, char **argv);
+
+static const struct verb {
+	const char *name, *usage, *what;
+	int (*fn)(int argc, char **argv);
+} verbs[] = {
+	{"run", "[--config FILE]", "start ingest, convert and ship on this machine, and watch them", run_main},
+	{"check", "[--config FILE]", "say what is wrong with a configuration, with file, line and what would be right", check_main},
+	{"status", "[--json | --ready] [--config FILE]", "is it ready? what waits, for whom, and why", status_main},
+	{"send", "URL [--key-file FILE] [FILE ... | --generate]", "deliver as Firehose does: captured bodies or generated metrics", send_main},
+	{"decode", "FILE [--json | --series]", "show the points of a captured body, or the series they become", decode_verb},
+	{"spool", "ls | show ID", "what waits to be sent", ship_tool_verb},
+	{"quarantine", "ls | show ID", "pieces of deliveries that could not be decoded", ship_tool_verb},
+	{"deadletter", "ls | show ID", "samples that a receiver refused", ship_tool_verb},
+	{"ingest", "[--config FILE]", "one role alone (containers, units): takes deliveries", ingest_verb},
+	{"convert", "[--config FILE] [--worker N]", "one role alone: turns deliveries into batches", convert_verb},
+	{"ship", "[--config FILE]", "one role alone: spools and sends", ship_verb},
+	{"version", "", "print the version", version_verb},
+	{"help", "[VERB | settings | metrics | errors | reference]", "this, or more of it", help_verb},
+};
+#define VERBS (sizeof verbs / sizeof verbs[0])
+
+char *libexec_dir(void)
+{
+	char self[4096], probe[4200];
+	const char *told = getenv("STANDPIPE_LIBEXEC");
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (told)
+		return sp_strdup(told);
+	self[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	snprintf(probe, sizeof probe, "%s/standpipe-ship", self);
+	return access(probe, X_OK) == 0 ? sp_strdup(self) : sp_asprintf("%s/../libexec/standpipe", self);
+}
+
+/* Becomes the program of a role. keep_verb: the role's program has a mode of that name. */
+static int exec_role(int argc, char **argv, const char *role, bool keep_verb)
+{
+	char *dir = libexec_dir(), *path = sp_asprintf("%s/standpipe-%s", dir, role);
+	char **args = sp_new_array(char *, (size_t)argc + 2);
+	int n = 0;
+	args[n++] = path;
+	for (int i = keep_verb ? 0 : 1; i < argc; i++)
+		args[n++] = argv[i];
+	execv(path, args);
+	fprintf(stderr, "standpipe: %s: %s\n", path, strerror(errno));
+	return SP_EXIT_FAILED;
+}
+
+static int version_verb(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	puts("standpipe " STANDPIPE_VERSION);
+	return SP_EXIT_OK;
+}
+
+static void print_verbs(FILE *to)
+{
+	fputs("standpipe " STANDPIPE_VERSION " - CloudWatch metric streams from Firehose into Prometheus remote write\n\n", to);
+	for (size_t i = 0; i < VERBS; i++)
+		fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].what);
+	fputs("\n`standpipe help VERB` shows how to call one; `help settings`, `help metrics`, `help errors` list those.\n", to);
+}
+
+static int help_verb(int argc, char **argv)
+{
+	const char *topic = argc > 1 ? argv[1] : "";
+	bool all = strcmp(topic, "reference") == 0;
+	struct sp_buf out = {0};
+	if (all)
+		sp_buf_str(&out, "# Reference\n\nMade by `./dev docs` from the lists in the code.\n\n## Settings\n\n");
+	if (all || strcmp(topic, "settings") == 0)
+		settings_describe(&out);
+	if (all)
+		sp_buf_str(&out, "\n## Metrics\n\n");
+	if (all || strcmp(topic, "metrics") == 0)
+		sp_metrics_describe(&out);
+	if (all)
+		sp_buf_str(&out, "\n## Error codes\n\nThe answer's `errorMessage` begins with one of these.\n\n");
+	if (all || strcmp(topic, "errors") == 0)
+		answer_describe(&out);
+	bool found = out.n > 0;
+	if (found)
+		fwrite(out.p, 1, out.n, stdout);
+	sp_buf_free(&out);
+	for (size_t i = 0; i < VERBS && !found; i++)
+		if (strcmp(topic, verbs[i].name) == 0) {
+			printf("standpipe %s %s\n\n%s\n", verbs[i].name, verbs[i].usage, verbs[i].what);
+			found = true;
+		}
+	if (!found)
+		print_verbs(stdout);
+	return SP_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		word = "help";
+	else if (strcmp(word, "--version") == 0)
+		word = "version";
+	for (size_t i = 0; i < VERBS; i++)
+		if (strcmp(word, verbs[i].name) == 0)
+			return verbs[i].fn(argc - 1, argv + 1);
+	if (*word)
+		fprintf(stderr, "standpipe: no command \"%s\"\n\n", word);
+	print_verbs(stderr);
+	return SP_EXIT_USAGE;
+}

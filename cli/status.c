@@ -1,0 +1,176 @@
+/* status - one page for a person: is it ready, what waits, for whom, and why. */
+#include "cli/ask.h"
+#include "cli/config.h"
+#include "cli/verbs.h"
+#include "common/alloc.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static size_t take(char *data, size_t size, size_t n, void *arg)
+{
+	sp_buf_add(arg, sp_bytes(data, size * n));
+	return size * n;
+}
+
+/* Asks the admin address of `standpipe run`. 0: nobody is there. */
+static int ask_run(const struct settings *s, const char *path, struct sp_buf *body)
+{
+	const char *address = s->admin_listen ? s->admin_listen : ADMIN_LISTEN_DEFAULT;
+	char *url = sp_asprintf("http://%s%s%s", address[0] == ':' ? "127.0.0.1" : "", address, path);
+	CURL *curl = curl_easy_init();
+	long status = 0;
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 2L * ASK_MS);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
+	if (curl_easy_perform(curl) == CURLE_OK)
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_cleanup(curl);
+	sp_free(url);
+	return (int)status;
+}
+
+/* Asks a role that runs alone, in a container or unit, over its socket. */
+static int ask_role(const struct settings *s, const char *socket, const char *path, struct sp_buf *body)
+{
+	char *at = sp_asprintf("%s/%s", s->runtime_dir, socket);
+	int status = ask_now(at, path, body);
+	sp_free(at);
+	return status;
+}
+
+/* The joined status of roles that run without a supervisor. */
+static json_t *join_roles(const struct settings *s)
+{
+	struct sp_buf ingest = {0}, ship = {0};
+	json_t *root = json_object(), *page;
+	if (ask_role(s, "ingest.sock", "/status", &ingest) == 200 && (page = json_loadb((char *)ingest.p, ingest.n, 0, NULL))) {
+		json_object_set(root, "ready", json_object_get(page, "ready"));
+		json_object_set_new(root, "ingest", page);
+	}
+	if (ask_role(s, "ship-admin.sock", "/status", &ship) == 200 && (page = json_loadb((char *)ship.p, ship.n, 0, NULL))) {
+		json_object_set(root, "destinations", json_object_get(page, "destinations"));
+		json_object_del(page, "destinations");
+		json_object_set_new(root, "ship", page);
+	}
+	sp_buf_free(&ingest);
+	sp_buf_free(&ship);
+	if (json_object_size(root) == 0) {
+		json_decref(root);
+		return NULL;
+	}
+	return root;
+}
+
+static json_t *get_status(const struct settings *s)
+{
+	struct sp_buf body = {0};
+	json_t *root = ask_run(s, "/status", &body) == 200 ? json_loadb((char *)body.p, body.n, 0, NULL) : NULL;
+	/* A role alone may serve the same address with a status of its own. */
+	if (root && !json_object_get(root, "roles")) {
+		json_decref(root);
+		root = NULL;
+	}
+	sp_buf_free(&body);
+	return root ? root : join_roles(s);
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *t = json_string_value(json_object_get(o, key));
+	return t ? t : "";
+}
+
+static int64_t number_of(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static const char *duration(int64_t ms, char out[32])
+{
+	int64_t s = ms / 1000;
+	if (ms <= 0)
+		snprintf(out, 32, "-");
+	else if (s < 120)
+		snprintf(out, 32, "%" PRId64 "s", s);
+	else if (s < 7200)
+		snprintf(out, 32, "%" PRId64 "m", s / 60);
+	else
+		snprintf(out, 32, "%" PRId64 "h", s / 3600);
+	return out;
+}
+
+static void print_status(const json_t *root)
+{
+	const json_t *ingest = json_object_get(root, "ingest"), *ship = json_object_get(root, "ship"), *o;
+	char age[32], next[32];
+	size_t i;
+	bool ready = json_is_true(json_object_get(root, "ready"));
+	printf("%s%s%s\n", ready ? "ready" : "NOT READY", ready ? "" : ": ", ready ? "" : ingest ? text_of(ingest, "reason") : "ingest does not answer");
+	json_array_foreach(json_object_get(root, "roles"), i, o)
+		printf("  %-10s %s pid %-7" PRId64 " up %-6s restarts %" PRId64 "\n", text_of(o, "name"), number_of(o, "pid") ? "up  " : "DOWN",
+			number_of(o, "pid"), duration(number_of(o, "up_seconds") * 1000, age), number_of(o, "restarts"));
+	if (ship)
+		printf("spool: %.1f MiB, accepting: %s\n", (double)number_of(ship, "spool_bytes") / (1 << 20), text_of(ship, "accepting"));
+	if (json_array_size(json_object_get(root, "destinations")) > 0)
+		printf("%-16s %-12s %-20s %12s %8s %14s %12s %10s\n", "destination", "state", "reason", "queued", "oldest", "delivered", "dead letters",
+			"next try");
+	json_array_foreach(json_object_get(root, "destinations"), i, o)
+		printf("%-16s %-12s %-20s %12" PRId64 " %8s %14" PRId64 " %12" PRId64 " %10s\n", text_of(o, "name"), text_of(o, "state"),
+			text_of(o, "reason"), number_of(o, "queued_samples"), duration(number_of(o, "oldest_age_ms"), age),
+			number_of(o, "delivered"), number_of(o, "dead_lettered"), duration(number_of(o, "next_probe_in_ms"), next));
+}
+
+/* For health checks: is a delivery accepted now? Says nothing when it is. */
+static int ready_main(const struct settings *s)
+{
+	struct sp_buf body = {0};
+	int status = ask_role(s, "ingest.sock", "/-/ready", &body);
+	if (status != 200)
+		fprintf(stderr, "not ready: %.*s\n", status ? (int)body.n : 22, status ? (char *)body.p : "ingest does not answer");
+	sp_buf_free(&body);
+	return status == 200 ? SP_EXIT_OK : SP_EXIT_FAILED;
+}
+
+int status_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {"ready", no_argument, NULL, 'r'}, {0}};
+	const char *path = NULL;
+	bool as_json = false, only_ready = false;
+	struct conf *conf = NULL;
+	struct settings *s = NULL;
+	struct sp_why why;
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (o == '?')
+			return SP_EXIT_USAGE;
+		path = o == 'c' ? optarg : path;
+		as_json |= o == 'j';
+		only_ready |= o == 'r';
+	}
+	if (config_read(path, &conf, &s, &why) != SP_OK) {
+		fprintf(stderr, "standpipe: %s\n", why.text);
+		return SP_EXIT_CONFIG;
+	}
+	int result = SP_EXIT_OK;
+	json_t *root = only_ready ? NULL : get_status(s);
+	if (only_ready)
+		result = ready_main(s);
+	else if (!root)
+		result = SP_EXIT_FAILED, fprintf(stderr, "standpipe: nothing answers at %s or in %s: is it running?\n",
+						 s->admin_listen ? s->admin_listen : ADMIN_LISTEN_DEFAULT, s->runtime_dir);
+	else if (as_json)
+		json_dumpf(root, stdout, JSON_INDENT(1)), putchar('\n');
+	else
+		print_status(root);
+	json_decref(root);
+	conf_free(&conf);
+	settings_free(&s);
+	return result;
+}
