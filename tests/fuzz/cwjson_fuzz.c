@@ -1,0 +1,10 @@
+/* Any bytes as JSON lines. */
+#include "tests/lib/input_lib.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	(void)input_check_cwjson(sp_bytes(data, n));
+	return 0;
+}

@@ -1,0 +1,96 @@
+/* Any bytes as a record, through the whole of the conversion: what comes out is a write request that no receiver can
+ * object to, with legal names, labels sorted and unique, samples ascending, and every sample counted. */
+#include "convert/delivery.h"
+
+#include "convert/naming.h"
+#include "convert/utf8.h"
+#include "proto/remote_write.h"
+#include "tests/lib/delivery_lib.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void expect(bool true_)
+{
+	if (!true_)
+		abort();
+}
+
+static void check_series(const struct rw_series *s)
+{
+	struct sp_bytes labels = s->labels, samples = s->samples;
+	struct rw_label before = {0}, label;
+	struct rw_sample v;
+	bool is_named = false;
+	for (size_t i = 0; rw_next_label(&labels, &label); i++) {
+		expect(i == 0 || sp_cmp(before.name, label.name) < 0);
+		expect(label.value.n > 0 && utf8_ok(label.value));
+		if (sp_eq(label.name, SP_LIT("__name__")))
+			is_named = true;
+		else
+			expect(naming_label_ok(label.name));
+		before = label;
+	}
+	expect(is_named && s->n_samples > 0);
+	int64_t last = INT64_MIN;
+	while (rw_next_sample(&samples, &v)) {
+		expect(v.ms > last && !isnan(v.value));
+		last = v.ms;
+	}
+}
+
+static void check_group(const struct convert_group *g)
+{
+	struct sp_buf raw = {0};
+	uint64_t samples = 0;
+	for (size_t i = 0; i < g->n_slices; i++) {
+		const struct convert_slice *c = &g->slices[i];
+		sp_buf_clear(&raw);
+		expect(rw_uncompress(sp_bytes(g->payload.p + c->off, c->len), c->raw_len, &raw, NULL) == SP_OK);
+		struct sp_bytes in = sp_buf_view(&raw);
+		struct rw_totals t;
+		expect(rw_count(in, &t, NULL) == SP_OK);
+		expect(t.series == c->series && t.samples == c->samples && t.min_ms == c->min_ms && t.max_ms == c->max_ms);
+		struct rw_series s;
+		while (rw_next(&in, &s, NULL) == SP_OK)
+			check_series(&s);
+		samples += c->samples;
+	}
+	expect(samples == g->samples);
+	sp_buf_free(&raw);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	static struct converter *c;
+	if (!c) {
+		Standpipe__Group g = STANDPIPE__GROUP__INIT, *groups[] = {&g};
+		Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+		g.naming = (char *)(uintptr_t)"cloudwatch";
+		g.shards = 3;
+		g.max_samples = 50;
+		plan.groups = groups;
+		plan.n_groups = 1;
+		plan.max_future_ms = 600000;
+		c = converter_new((size_t)64 << 20);
+		expect(converter_plan(c, &plan, NULL) == SP_OK);
+	}
+	struct sp_buf body = {0};
+	lib_envelope_begin(&body, "fuzz", 1700000000000);
+	lib_envelope_record(&body, sp_bytes(data, n));
+	lib_envelope_record(&body, sp_bytes(data, n)); /* everything once more: all of it merges */
+	lib_envelope_end(&body);
+	struct convert_in in = {.body = sp_buf_view(&body), .max_inflated = (size_t)32 << 20, .now_ms = 1700000000000};
+	struct convert_out out;
+	enum sp_status status = converter_run(c, &in, &out, NULL);
+	expect(status == SP_OK || status == SP_NO_MEM);
+	if (status == SP_OK) {
+		expect(out.http_status == 0);
+		check_group(&out.groups[0]);
+		expect(out.groups[0].merged >= out.groups[0].samples);
+	}
+	sp_buf_free(&body);
+	return 0;
+}

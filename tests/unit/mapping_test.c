@@ -1,0 +1,441 @@
+/* From points to slices: which series a point becomes, in which shard and order, and what is merged. */
+#include "convert/encode.h"
+
+#include "convert/series.h"
+#include "proto/remote_write.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#define MINUTE 60000
+#define T0 1700000040000
+
+static Standpipe__Group cloudwatch_group(void)
+{
+	Standpipe__Group g = STANDPIPE__GROUP__INIT;
+	g.id = 7;
+	g.naming = (char *)(uintptr_t)"cloudwatch";
+	g.shards = 4;
+	g.max_samples = 10000;
+	g.max_bytes = 1 << 20;
+	g.max_raw_bytes = 4 << 20;
+	return g;
+}
+
+/* What the slices of a run say, one line per sample: "shard/slice name{labels} value @minute". */
+static struct sp_buf text_of(const struct convert_group *g, bool with_place)
+{
+	struct sp_buf text = {0};
+	for (size_t i = 0; i < g->n_slices; i++) {
+		const struct convert_slice *c = &g->slices[i];
+		struct sp_buf raw = {0};
+		struct sp_bytes block = sp_bytes(g->payload.p + c->off, c->len);
+		assert_int_equal(rw_uncompress(block, c->raw_len, &raw, NULL), SP_OK);
+		assert_int_equal(raw.n, c->raw_len);
+		struct rw_totals t;
+		assert_int_equal(rw_count(sp_buf_view(&raw), &t, NULL), SP_OK);
+		assert_true(t.series == c->series && t.samples == c->samples && t.min_ms == c->min_ms && t.max_ms == c->max_ms);
+		struct sp_bytes in = sp_buf_view(&raw);
+		struct rw_series s;
+		while (rw_next(&in, &s, NULL) == SP_OK) {
+			struct rw_sample v;
+			while (rw_next_sample(&s.samples, &v)) {
+				if (with_place)
+					sp_buf_printf(&text, "%u/%zu ", c->shard, i);
+				rw_print_labels(&text, s.labels);
+				sp_buf_str(&text, " ");
+				sp_buf_double(&text, v.value);
+				sp_buf_printf(&text, " @%lld\n", (long long)(v.ms - T0) / MINUTE);
+			}
+		}
+		sp_buf_free(&raw);
+	}
+	return text;
+}
+
+static struct convert_group run(struct encoder *e, const struct cw_point *p, size_t n)
+{
+	struct sp_arena *arena = sp_arena_new(0);
+	struct cw_points points = {(struct cw_point *)(uintptr_t)p, n, n};
+	struct convert_group g;
+	assert_int_equal(encoder_run(e, &points, arena, &g), SP_OK);
+	assert_int_equal(sp_arena_used(arena), 0);
+	sp_arena_free(&arena);
+	return g;
+}
+
+static void becomes(
+    const Standpipe__Group *group, const struct cw_point *p, size_t n, uint64_t merged, const char *want)
+{
+	struct encoder *e;
+	struct sp_why why = {0};
+	assert_int_equal(encoder_new(group, 0, &e, &why), SP_OK);
+	struct convert_group g = run(e, p, n);
+	struct sp_buf text = text_of(&g, false);
+	sp_buf_u8(&text, 0);
+	assert_string_equal((char *)text.p, want);
+	assert_int_equal(g.merged, merged);
+	assert_int_equal(g.id, 7);
+	sp_buf_free(&text);
+	encoder_free(&e);
+}
+
+static const struct cw_dim instance[] = {{{(const uint8_t *)"InstanceId", 10}, {(const uint8_t *)"i-1", 3}}};
+
+static struct cw_point cpu(int64_t minute, double count, double sum, double min, double max)
+{
+	return (struct cw_point){.account = SP_LIT("1234"),
+	    .region = SP_LIT("eu-west-1"),
+	    .ns = SP_LIT("AWS/EC2"),
+	    .metric = SP_LIT("CPUUtilization"),
+	    .dims = instance,
+	    .n_dims = 1,
+	    .has = CW_COUNT | CW_SUM | CW_MIN | CW_MAX,
+	    .start_ms = T0 + (minute - 1) * MINUTE,
+	    .end_ms = T0 + minute * MINUTE,
+	    .count = count,
+	    .sum = sum,
+	    .min = min,
+	    .max = max};
+}
+
+#define CPU_LABELS "{account_id=\"1234\", instance_id=\"i-1\", job=\"aws_ec2\", region=\"eu-west-1\"}"
+
+static void a_point_becomes_five_series_with_one_timestamp(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	struct cw_point p = cpu(0, 4, 10, 1, 5);
+	becomes(&g, &p, 1, 0,
+		"aws_ec2_cpuutilization_sum" CPU_LABELS " 10 @0\n"
+		"aws_ec2_cpuutilization_sample_count" CPU_LABELS " 4 @0\n"
+		"aws_ec2_cpuutilization_minimum" CPU_LABELS " 1 @0\n"
+		"aws_ec2_cpuutilization_maximum" CPU_LABELS " 5 @0\n"
+		"aws_ec2_cpuutilization_average" CPU_LABELS " 2.5 @0\n");
+	g.stamp_start = true;
+	char *only[] = {(char *)(uintptr_t)"average"};
+	g.statistics = only;
+	g.n_statistics = 1;
+	becomes(&g, &p, 1, 0, "aws_ec2_cpuutilization_average" CPU_LABELS " 2.5 @-1\n");
+}
+
+static void no_average_without_samples(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	struct cw_point p = cpu(0, 0, 0, 0, 0);
+	p.has = CW_COUNT | CW_SUM;
+	becomes(&g, &p, 1, 0,
+		"aws_ec2_cpuutilization_sum" CPU_LABELS " 0 @0\n"
+		"aws_ec2_cpuutilization_sample_count" CPU_LABELS " 0 @0\n");
+}
+
+static void nan_is_no_sample_and_infinity_is_one(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	struct cw_point p = cpu(0, 1, (double)NAN, -INFINITY, (double)NAN);
+	becomes(&g, &p, 1, 0,
+		"aws_ec2_cpuutilization_sample_count" CPU_LABELS " 1 @0\n"
+		"aws_ec2_cpuutilization_minimum" CPU_LABELS " -Inf @0\n");
+}
+
+static void samples_of_a_series_are_brought_into_order_and_the_last_wins(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	char *two[] = {(char *)(uintptr_t)"sum", (char *)(uintptr_t)"maximum"};
+	g.statistics = two;
+	g.n_statistics = 2;
+	struct cw_point p[4] = {cpu(2, 1, 2, 2, 2), cpu(0, 1, 0, 0, 0), cpu(1, 1, 1, 1, 1), cpu(0, 1, 7, 7, 7)};
+	p[3].has = CW_SUM; /* the correction does not speak of the maximum */
+	becomes(&g, p, 4, 1,
+		"aws_ec2_cpuutilization_sum" CPU_LABELS " 7 @0\n"
+		"aws_ec2_cpuutilization_sum" CPU_LABELS " 1 @1\n"
+		"aws_ec2_cpuutilization_sum" CPU_LABELS " 2 @2\n"
+		"aws_ec2_cpuutilization_maximum" CPU_LABELS " 0 @0\n"
+		"aws_ec2_cpuutilization_maximum" CPU_LABELS " 1 @1\n"
+		"aws_ec2_cpuutilization_maximum" CPU_LABELS " 2 @2\n");
+}
+
+static void percentiles_and_others_of_one_series_are_merged_too(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	static const struct cw_quantile q1[] = {{0.9, 90}, {0.99, 99}}, q2[] = {{0.99, 199}};
+	const struct cw_extra x[] = {{SP_LIT("IQM"), 3}};
+	struct cw_point p[2] = {cpu(1, 1, 1, 1, 1), cpu(0, 1, 1, 1, 1)};
+	p[0].has = p[1].has = 0;
+	p[0].quantiles = q1, p[0].n_quantiles = 2;
+	p[1].quantiles = q2, p[1].n_quantiles = 1;
+	p[1].extras = x, p[1].n_extras = 1;
+	becomes(&g, p, 2, 0,
+		"aws_ec2_cpuutilization_iqm" CPU_LABELS " 3 @0\n"
+		"aws_ec2_cpuutilization_p90" CPU_LABELS " 90 @1\n"
+		"aws_ec2_cpuutilization_p99" CPU_LABELS " 199 @0\n"
+		"aws_ec2_cpuutilization_p99" CPU_LABELS " 99 @1\n");
+}
+
+static void empty_labels_are_left_out_and_external_ones_fill_in(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	char *only[] = {(char *)(uintptr_t)"sum"};
+	g.statistics = only;
+	g.n_statistics = 1;
+	Standpipe__Label zone = STANDPIPE__LABEL__INIT, region = STANDPIPE__LABEL__INIT, id = STANDPIPE__LABEL__INIT;
+	zone.name = (char *)(uintptr_t)"Zone", zone.value = (char *)(uintptr_t)"z";
+	region.name = (char *)(uintptr_t)"region", region.value = (char *)(uintptr_t)"nowhere";
+	id.name = (char *)(uintptr_t)"instance_id", id.value = (char *)(uintptr_t)"mine";
+	Standpipe__Label *external[] = {&zone, &region, &id};
+	g.external_labels = external;
+	g.n_external_labels = 3;
+	struct cw_point p = cpu(0, 1, 1, 1, 1);
+	p.region = p.account = (struct sp_bytes){0};
+	becomes(&g, &p, 1, 0,
+	    "aws_ec2_cpuutilization_sum{Zone=\"z\", instance_id=\"i-1\", job=\"aws_ec2\", region=\"nowhere\"} 1 @0\n");
+}
+
+static void values_that_are_not_utf8_are_repaired(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	char *only[] = {(char *)(uintptr_t)"sum"};
+	g.statistics = only;
+	g.n_statistics = 1;
+	const struct cw_dim d[] = {{SP_LIT("a"), SP_LIT("12345678\xff" "9\xed\xa0\x80\xc3\xa4\xf0\x9f")}};
+	struct cw_point p = cpu(0, 1, 1, 1, 1);
+	p.dims = d;
+	p.region = p.account = (struct sp_bytes){0};
+	becomes(&g, &p, 1, 0,
+	    "aws_ec2_cpuutilization_sum{a=\"12345678\xef\xbf\xbd"
+	    "9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\", "
+	    "job=\"aws_ec2\"} 1 @0\n");
+}
+
+static void two_metrics_of_one_name_meet_in_one_series(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	char *only[] = {(char *)(uintptr_t)"sum"};
+	g.statistics = only;
+	g.n_statistics = 1;
+	struct cw_point p[2] = {cpu(1, 1, 1, 1, 1), cpu(0, 1, 2, 1, 1)};
+	p[0].ns = SP_LIT("My/App"), p[0].metric = SP_LIT("x.y");
+	p[1].ns = SP_LIT("my/App"), p[1].metric = SP_LIT("x/y");
+	becomes(&g, p, 2, 0,
+		"my_app_x_y_sum{account_id=\"1234\", instance_id=\"i-1\", job=\"my_app\", region=\"eu-west-1\"} 2 @0\n"
+		"my_app_x_y_sum{account_id=\"1234\", instance_id=\"i-1\", job=\"my_app\", region=\"eu-west-1\"} 1 @1\n");
+}
+
+struct many {
+	struct cw_point p[600];
+	struct cw_dim d[600];
+	char id[600][16];
+};
+
+static void make_many(struct many *m, size_t n)
+{
+	static const char *const metrics[] = {"CPUUtilization", "NetworkIn", "DiskReadOps"};
+	for (size_t i = 0; i < n; i++) {
+		snprintf(m->id[i], sizeof m->id[i], "i-%05zu", i / 3 * 7919 % 100000);
+		m->d[i] = (struct cw_dim){SP_LIT("InstanceId"), sp_str(m->id[i])};
+		m->p[i] = cpu(0, 1, (double)i, 1, 1);
+		m->p[i].metric = sp_str(metrics[i % 3]);
+		m->p[i].dims = &m->d[i];
+	}
+}
+
+static void all_statistics_and_metrics_of_a_resource_share_a_shard_for_ever(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	struct cw_point p[2] = {cpu(0, 1, 1, 1, 1), cpu(0, 1, 1, 1, 1)};
+	p[1].metric = SP_LIT("NetworkIn");
+	for (uint32_t shards = 1; shards < 40; shards++) {
+		struct encoder *e;
+		g.shards = shards;
+		assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+		struct convert_group out = run(e, p, 2);
+		assert_int_equal(out.n_slices, 1);
+		assert_int_equal(out.slices[0].shard, 0x06ea25dc3a154e8cu % shards);
+		encoder_free(&e);
+	}
+}
+
+static void order_of_arrival_changes_nothing_but_the_order_of_metrics(void **state)
+{
+	(void)state;
+	static struct many m;
+	make_many(&m, 600);
+	Standpipe__Group g = cloudwatch_group();
+	struct encoder *e;
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	struct convert_group first = run(e, m.p, 600);
+	struct sp_buf payload = {0};
+	sp_buf_add(&payload, first.payload);
+	for (size_t i = 0; i < 300; i++) { /* the encoder knows the metrics by now */
+		struct cw_point swap = m.p[i];
+		m.p[i] = m.p[599 - i];
+		m.p[599 - i] = swap;
+	}
+	struct convert_group second = run(e, m.p, 600);
+	assert_true(sp_eq(sp_buf_view(&payload), second.payload));
+	assert_int_equal(second.samples, 3000);
+	sp_buf_free(&payload);
+	encoder_free(&e);
+}
+
+static void slices_stay_within_their_limits(void **state)
+{
+	(void)state;
+	static struct many m;
+	make_many(&m, 600);
+	static const struct {
+		uint32_t max_samples;
+		uint64_t max_bytes, max_raw_bytes;
+	} cases[] = {{100, 1 << 20, 1 << 20}, {10000, 1 << 20, 5000}, {10000, 700, 1 << 20}, {1, 1 << 20, 1 << 20},
+	    {10000, 10, 10}};
+	for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
+		Standpipe__Group g = cloudwatch_group();
+		g.max_samples = cases[c].max_samples;
+		g.max_bytes = cases[c].max_bytes;
+		g.max_raw_bytes = cases[c].max_raw_bytes;
+		struct encoder *e;
+		assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+		struct convert_group out = run(e, m.p, 600);
+		uint64_t samples = 0, off = 0;
+		for (size_t i = 0; i < out.n_slices; i++) {
+			const struct convert_slice *s = &out.slices[i];
+			assert_true(s->samples <= g.max_samples);
+			assert_true(s->series == 1 || (s->len <= g.max_bytes && s->raw_len <= g.max_raw_bytes));
+			assert_true(i == 0 || s->shard >= out.slices[i - 1].shard);
+			assert_int_equal(s->off, off);
+			off += s->len;
+			samples += s->samples;
+		}
+		assert_int_equal(samples, 3000);
+		assert_int_equal(off, out.payload.n);
+		struct sp_buf text = text_of(&out, true); /* everything can be read */
+		sp_buf_free(&text);
+		encoder_free(&e);
+	}
+}
+
+static void a_long_series_is_cut_into_pieces_in_order(void **state)
+{
+	(void)state;
+	static struct cw_point p[250];
+	for (int i = 0; i < 250; i++)
+		p[i] = cpu(249 - i, 1, 1, 1, 1);
+	Standpipe__Group g = cloudwatch_group();
+	char *only[] = {(char *)(uintptr_t)"sum"};
+	g.statistics = only;
+	g.n_statistics = 1;
+	g.max_samples = 100;
+	struct encoder *e;
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	struct convert_group out = run(e, p, 250);
+	assert_int_equal(out.n_slices, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(out.slices[i].min_ms, T0 + (int64_t)i * 100 * MINUTE);
+	assert_int_equal(out.slices[2].samples, 50);
+	encoder_free(&e);
+}
+
+static void memory_is_bounded(void **state)
+{
+	(void)state;
+	static struct many m;
+	make_many(&m, 600);
+	Standpipe__Group g = cloudwatch_group();
+	struct encoder *e;
+	struct convert_group out;
+	struct cw_points points = {m.p, 600, 600};
+	struct sp_arena *small = sp_arena_new(20000), *arena = sp_arena_new(0);
+	assert_int_equal(encoder_new(&g, 1000, &e, NULL), SP_OK); /* too little for the payload */
+	assert_int_equal(encoder_run(e, &points, arena, &out), SP_NO_MEM);
+	encoder_free(&e);
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	assert_int_equal(encoder_run(e, &points, small, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, arena, &out), SP_OK); /* and it goes on */
+	encoder_free(&e);
+	sp_arena_free(&small);
+	sp_arena_free(&arena);
+}
+
+static void a_point_can_be_shown_to_people(void **state)
+{
+	(void)state;
+	struct series *s = series_new();
+	struct sp_buf text = {0};
+	struct cw_point p = cpu(0, 1, 2, 2, 2);
+	p.has = CW_SUM;
+	assert_int_equal(series_print(s, &p, &text), SP_OK);
+	p.has = 0;
+	assert_int_equal(series_print(s, &p, &text), SP_OK);
+	sp_buf_u8(&text, 0);
+	assert_string_equal((char *)text.p, "aws_ec2_cpuutilization_sum" CPU_LABELS " 2 1700000040000\n"
+					    "# no series: the point has no statistic with a value\n");
+	sp_buf_free(&text);
+	series_free(&s);
+}
+
+static void no_points_make_no_slices(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	becomes(&g, NULL, 0, 0, "");
+}
+
+static void a_plan_of_another_release_is_refused_with_words(void **state)
+{
+	(void)state;
+	struct encoder *e;
+	struct sp_why why = {0};
+	Standpipe__Group g = cloudwatch_group();
+	g.naming = (char *)(uintptr_t)"carbon";
+	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "carbon"));
+	g = cloudwatch_group();
+	char *odd[] = {(char *)(uintptr_t)"median"};
+	g.statistics = odd;
+	g.n_statistics = 1;
+	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "median"));
+	g = cloudwatch_group();
+	Standpipe__Label bad = STANDPIPE__LABEL__INIT;
+	bad.name = (char *)(uintptr_t)"__name__", bad.value = (char *)(uintptr_t)"x";
+	Standpipe__Label *external[] = {&bad};
+	g.external_labels = external;
+	g.n_external_labels = 1;
+	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "__name__"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_point_becomes_five_series_with_one_timestamp),
+		cmocka_unit_test(no_average_without_samples),
+		cmocka_unit_test(nan_is_no_sample_and_infinity_is_one),
+		cmocka_unit_test(samples_of_a_series_are_brought_into_order_and_the_last_wins),
+		cmocka_unit_test(percentiles_and_others_of_one_series_are_merged_too),
+		cmocka_unit_test(empty_labels_are_left_out_and_external_ones_fill_in),
+		cmocka_unit_test(values_that_are_not_utf8_are_repaired),
+		cmocka_unit_test(two_metrics_of_one_name_meet_in_one_series),
+		cmocka_unit_test(all_statistics_and_metrics_of_a_resource_share_a_shard_for_ever),
+		cmocka_unit_test(order_of_arrival_changes_nothing_but_the_order_of_metrics),
+		cmocka_unit_test(slices_stay_within_their_limits),
+		cmocka_unit_test(a_long_series_is_cut_into_pieces_in_order),
+		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(a_point_can_be_shown_to_people),
+		cmocka_unit_test(no_points_make_no_slices),
+		cmocka_unit_test(a_plan_of_another_release_is_refused_with_words),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,89 @@
+/* Settings to plan: who shares a group, and when the epoch is another one. */
+#include "ship/plan.h"
+
+#include "common/alloc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static struct settings *settings_of(const char *yaml)
+{
+	struct conf *c = conf_new();
+	struct settings *s;
+	struct sp_why why = {.text = ""};
+	enum sp_status status = conf_read_yaml_text(c, "test.yaml", sp_str(yaml), &why);
+	if (status == SP_OK)
+		status = settings_load(c, SP_ROLE_SHIP, &s, &why);
+	if (status != SP_OK)
+		fail_msg("%s", why.text);
+	conf_free(&c);
+	return s;
+}
+
+static uint64_t epoch_of(const char *yaml)
+{
+	struct settings *s = settings_of(yaml);
+	struct plan *p = plan_new(s, (const uint32_t[]){1, 2, 3, 4});
+	uint64_t epoch = p->message.epoch;
+	plan_free(&p);
+	settings_free(&s);
+	return epoch;
+}
+
+static void equal_mappings_share_a_group(void **state)
+{
+	struct settings *s = settings_of("destinations:\n"
+					 "  a: {url: 'http://127.0.0.1:1/a'}\n"
+					 "  b: {url: 'http://127.0.0.1:1/b', external_labels: {site: x}}\n"
+					 "  c: {url: 'http://127.0.0.1:1/c', receiver: mimir}\n"
+					 "  d: {url: 'http://127.0.0.1:1/d', timestamp: start}\n");
+	struct plan *p = plan_new(s, (const uint32_t[]){7, 8, 9, 10});
+	(void)state;
+	assert_int_equal(p->message.n_groups, 3);
+	assert_int_equal(p->dests[0].n, 2);
+	assert_int_equal(p->dests[0].ids[0], 7);
+	assert_int_equal(p->dests[0].ids[1], 9);
+	assert_int_equal(p->dests[1].n, 1);
+	assert_int_equal(p->dests[1].ids[0], 8);
+	assert_int_equal(p->message.groups[1]->id, 1);
+	assert_int_equal(p->message.groups[1]->n_external_labels, 1);
+	assert_string_equal(p->message.groups[1]->external_labels[0]->name, "site");
+	assert_false(p->message.groups[0]->stamp_start);
+	assert_true(p->message.groups[2]->stamp_start);
+	assert_int_equal(p->message.groups[0]->shards, 4);
+	assert_int_equal(p->message.groups[0]->max_samples, 5000);
+	assert_true(p->message.max_future_ms > 0);
+
+	/* It survives the wire. */
+	size_t n = standpipe__plan__get_packed_size(&p->message);
+	uint8_t *packed = sp_alloc(n);
+	standpipe__plan__pack(&p->message, packed);
+	Standpipe__Plan *again = standpipe__plan__unpack(NULL, n, packed);
+	assert_non_null(again);
+	assert_int_equal(again->epoch, p->message.epoch);
+	assert_int_equal(again->n_groups, 3);
+	standpipe__plan__free_unpacked(again, NULL);
+	sp_free(packed);
+	plan_free(&p);
+	settings_free(&s);
+}
+
+static void the_epoch_is_the_content(void **state)
+{
+	uint64_t one = epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a'}}");
+	(void)state;
+	assert_true(one != 0);
+	assert_true(one == epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a'}}"));
+	assert_true(one == epoch_of("destinations: {other: {url: 'http://127.0.0.1:2/b', receiver: mimir}}"));
+	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', shards: 8}}"));
+	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', external_labels: {b: c}}}"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(equal_mappings_share_a_group), cmocka_unit_test(the_epoch_is_the_content)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,223 @@
+/* What a person who writes the configuration is told: file, line, setting, and what would be right. */
+#include "common/conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#define DEST "destinations: {main: {url: https://r.example/push}}\n"
+#define OPEN "ingest: {listen: 127.0.0.1:8080}\n"
+
+static enum sp_status load_env(
+    const char *yaml, const char *const *env, enum sp_role role, struct settings **out, struct sp_why *why)
+{
+	struct conf *c = conf_new();
+	enum sp_status status = conf_read_yaml_text(c, "s.yaml", sp_str(yaml), why);
+	if (status == SP_OK)
+		status = conf_read_env(c, (char *const *)env, why);
+	if (status == SP_OK)
+		status = settings_load(c, role, out, why);
+	conf_free(&c);
+	return status;
+}
+
+static enum sp_status load(const char *yaml, enum sp_role role, struct settings **out, struct sp_why *why)
+{
+	return load_env(yaml, (const char *const[]){NULL}, role, out, why);
+}
+
+static void the_smallest_file_of_the_readme_is_enough(void **state)
+{
+	(void)state;
+	struct settings *s;
+	struct sp_why why = {0};
+	assert_int_equal(
+	    load("ingest: {listen: \":443\", tls: {cert: /c, key: /k}}\n"
+		 "keys: {prod: {file: /etc/standpipe/prod.key}}\n"
+		 "destinations: {mimir: {receiver: mimir, url: https://m.example/api/v1/push, bearer_token_file: /t,\n"
+		 "  external_labels: {cluster: a}, statistics: [sum, average], headers: {X-Scope-OrgID: t1}}}\n"
+		 "spool: {dir: /var/lib/standpipe, max: 20GiB}\n",
+		SP_ROLE_ALL, &s, &why),
+	    SP_OK);
+	assert_string_equal(s->ingest_listen, ":443");
+	assert_true(s->spool_max == (int64_t)20 << 30);
+	assert_int_equal(s->n_keys, 1);
+	assert_string_equal(s->keys[0].name, "prod");
+	assert_string_equal(s->dests[0].receiver, "mimir");
+	assert_string_equal(s->dests[0].external_labels.names[0], "cluster");
+	assert_string_equal(s->dests[0].headers.values[0], "t1");
+	assert_int_equal(s->dests[0].statistics.n, 2);
+	assert_int_equal(s->dests[0].backoff_max, 30000);
+	assert_string_equal(s->ingest_paths.v[1], "/firehose");
+	settings_free(&s);
+	settings_free(&s);
+}
+
+static void a_refusal_names_file_line_and_what_is_right(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *yaml, *message; /* a part of it */
+	} cases[] = {
+	    {"spool:\n  maxx: 5GiB\n" DEST OPEN, "s.yaml:2: there is no setting spool.maxx; did you mean spool.max?"},
+	    {"\ndestination: {main: {url: https://x/}}\n",
+		"s.yaml:2: there is no setting destination.main.url; did you mean destinations.main.url?"},
+	    {"destinations:\n  main:\n    url: https://x/\n    shardz: 4\n",
+		"s.yaml:4: there is no setting destinations.main.shardz; did you mean destinations.main.shards?"},
+	    {"zebra: 1\n", "s.yaml:1: there is no setting zebra (`standpipe help settings` lists them)"},
+	    {"spool:\n  max: 20\n",
+		"s.yaml:2: spool.max is \"20\": right is a whole number with its unit (B, KiB, MiB, GiB, TiB)"},
+	    {"spool: {max: 20GB}\n", "right is a whole number with its unit"},
+	    {"spool: {max: 99999999999999999999GiB}\n", "right is a whole number with its unit"},
+	    {"spool: {max: 9000000000TiB}\n", "right is a whole number with its unit"},
+	    {"spool: {max: 1MiB}\n", "spool.max is \"1MiB\": right is 4MiB.."},
+	    {"ingest: {deadline: 5}\n", "ms, s, m, h, d"},
+	    {"ingest: {deadline: 10m}\n", "right is 1s..170s"},
+	    {"ingest: {max_connections: -1}\n", "right is a whole number"},
+	    {"log:\n\n  level: loud\n", "s.yaml:3: log.level is \"loud\": right is debug|info|warn|error"},
+	    {"admin: {allow_reload: yes}\n", "right is true or false"},
+	    {"spool: {max: }\n", "spool.max has no value"},
+	    {"spool: 5\n", "spool is a section, not a setting"},
+	    {"spool: {max: [1GiB, 2GiB]}\n", "spool.max takes one value, not a list"},
+	    {"spool: {max: 5GiB}\nlog: {level: info}\nspool: {max: 6GiB}\n",
+		"s.yaml:3: spool.max is there twice (first at s.yaml:1)"},
+	    {"destinations: {Main: {url: https://x/}}\n", "\"Main\" cannot be a name in destinations"},
+	    {"destinations: {a__b: {url: https://x/}}\n", "cannot be a name in destinations"},
+	    {"destinations: {a: {statistics: [sum, media]}}\n", "right is sum|sample_count"},
+	    {"destinations: {a: {headers: x}}\n", "takes names with values below it"},
+	    {"spool: &a {max: 5GiB}\nlog: *a\n", "aliases (*name) are not supported"},
+	    {"spool: {max: 5GiB}\n---\nspool: {max: 6GiB}\n", "only one document"},
+	    {"- a\n", "a configuration consists of sections"},
+	    {"spool: {max: 5GiB\n", "s.yaml:2:"},
+	    {"a: {a: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}}}\n", "too deep"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct settings *s = NULL;
+		struct sp_why why = {0};
+		if (load(cases[i].yaml, SP_ROLE_RUN, &s, &why) != SP_CONFIG || !strstr(why.text, cases[i].message))
+			fail_msg("case %zu: %s\nwanted: %s", i, why.text, cases[i].message);
+	}
+}
+
+static void the_rules_between_settings_hold(void **state)
+{
+	(void)state;
+#define D(more) "destinations:\n main: {url: \"http://r.example/\", " more "}\n"
+	static const struct {
+		enum sp_role role;
+		const char *yaml, *message; /* NULL: fine */
+	} cases[] = {
+	    {SP_ROLE_SHIP, "", "no destination is configured"},
+	    {SP_ROLE_INGEST, "keys: {a: {file: /k}}\n", NULL}, /* ingest needs no destination */
+	    {SP_ROLE_SHIP, "destinations:\n  main:\n", "s.yaml:2: destinations.main.url is missing"},
+	    {SP_ROLE_SHIP, "destinations: {main: {url: ftp://x/}}\n", "is not a URL"},
+	    {SP_ROLE_SHIP, "destinations: {main: {url: \"https://\"}}\n", "is not a URL"},
+	    {SP_ROLE_SHIP, "destinations: {main: {url: \"https://u:p@h/\"}}\n", "credentials go into basic_auth"},
+	    {SP_ROLE_SHIP, D("shards: 2"), NULL},
+	    {SP_ROLE_SHIP, D("bearer_token_file: /t"),
+		"s.yaml:2: destinations.main.url would send credentials unencrypted"},
+	    {SP_ROLE_SHIP, D("bearer_token_file: /t, allow_plain_credentials: true"), NULL},
+	    {SP_ROLE_SHIP, "destinations: {main: {url: \"http://127.0.0.1:9090/w\", bearer_token_file: /t}}\n", NULL},
+	    {SP_ROLE_SHIP, "destinations: {main: {url: \"http://[::1]:9090/w\", bearer_token_file: /t}}\n", NULL},
+	    {SP_ROLE_SHIP, "destinations: {main: {url: \"http://127.example/w\", bearer_token_file: /t}}\n",
+		"unencrypted"},
+	    {SP_ROLE_SHIP, D("bearer_token_file: /t, basic_auth: {username: u, password_file: /p}"),
+		"exclude each other"},
+	    {SP_ROLE_SHIP, D("basic_auth: {username: u}"), "basic_auth.password_file is missing"},
+	    {SP_ROLE_SHIP, D("tls_config: {cert_file: /c}"), "tls_config.key_file is missing"},
+	    {SP_ROLE_SHIP, D("headers: {content-type: x}"), "headers.content-type cannot be set"},
+	    {SP_ROLE_SHIP, D("headers: {Authorization: x}"), "use basic_auth or bearer_token_file"},
+	    {SP_ROLE_SHIP, D("headers: {\"a b\": x}"), "is not the name of a header"},
+	    {SP_ROLE_SHIP, D("headers: {a: \"x\\r\\ny\"}"), "without a line break"},
+	    {SP_ROLE_SHIP, D("external_labels: {a-b: x}"), "is not the name of a label"},
+	    {SP_ROLE_SHIP, D("backoff: {min: 2s}"), "backoff.unreachable_max is less than backoff.min"},
+	    {SP_ROLE_SHIP, D("probe: {min: 20m}"), "probe.max is less than probe.min"},
+	    {SP_ROLE_INGEST, "", "no access key is configured"},
+	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1}\n", NULL},
+	    {SP_ROLE_INGEST, "ingest: {allow_unauthenticated: true}\n", NULL},
+	    {SP_ROLE_INGEST, "ingest: {listen: \"\"}\n", "ingest.listen is empty"},
+	    {SP_ROLE_INGEST, "keys: {a: {}}\n", "keys.a needs either file or value"},
+	    {SP_ROLE_INGEST, OPEN "keys: {a: {file: /k, value: v}}\n", "keys.a needs either file or value"},
+	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1, tls: {cert: /c}}\n", "ingest.tls.key is missing"},
+	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1, paths: [x]}\n", "does not begin with /"},
+	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1, max_body: 200MiB}\n",
+		"raise runtime.memory to at least 400MiB"},
+	    {SP_ROLE_RUN,
+		"runtime: {dir: /a23456789/a23456789/a23456789/a23456789/a23456789/a23456789/a23456789/a23456789/a}\n",
+		"runtime.dir"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct settings *s = NULL;
+		struct sp_why why = {0};
+		enum sp_status status = load(cases[i].yaml, cases[i].role, &s, &why);
+		if (cases[i].message ? status != SP_CONFIG || !strstr(why.text, cases[i].message) : status != SP_OK)
+			fail_msg(
+			    "case %zu: %s\nwanted: %s", i, why.text, cases[i].message ? cases[i].message : "no error");
+		settings_free(&s);
+	}
+}
+
+static void the_environment_overrides_and_only_double_underscores_are_ours(void **state)
+{
+	(void)state;
+	const char *const env[] = {"HOME=/", "STANDPIPE_SERVICE_HOST=10.0.0.1", "STANDPIPE_CRASH_AT=x",
+	    "STANDPIPE_SPOOL__MAX=7GiB", "STANDPIPE_KEYS__PROD_2__FILE=/k",
+	    "STANDPIPE_DESTINATIONS__A_B__URL=https://x/", "STANDPIPE_DESTINATIONS__A_B__STATISTICS=sum, average",
+	    "STANDPIPE_DESTINATIONS__A_B__EXTERNAL_LABELS__CLUSTER=one", NULL};
+	struct settings *s = NULL;
+	struct sp_why why = {0};
+	assert_int_equal(load_env("spool: {max: 5GiB}\n", env, SP_ROLE_ALL, &s, &why), SP_OK);
+	assert_true(s->spool_max == (int64_t)7 << 30);
+	assert_string_equal(s->keys[0].name, "prod_2");
+	assert_string_equal(s->dests[0].name, "a_b");
+	assert_int_equal(s->dests[0].statistics.n, 2);
+	assert_string_equal(s->dests[0].statistics.v[1], "average");
+	assert_string_equal(s->dests[0].external_labels.names[0], "cluster");
+	settings_free(&s);
+	const char *const bad[] = {"STANDPIPE_SPOOL__MAXI=7GiB", NULL};
+	assert_int_equal(load_env(DEST OPEN, bad, SP_ROLE_ALL, &s, &why), SP_CONFIG);
+	assert_string_equal(why.text, "STANDPIPE_SPOOL__MAXI: there is no setting spool.maxi; did you mean spool.max?");
+}
+
+static void a_secret_is_never_shown(void **state)
+{
+	(void)state;
+	struct settings *s = NULL;
+	struct sp_why why = {0};
+	assert_int_equal(load("keys: {a: {value: \"hush\\nhush\"}}\n", SP_ROLE_INGEST, &s, &why), SP_CONFIG);
+	assert_null(strstr(why.text, "hush"));
+}
+
+static void names_are_sorted_and_described(void **state)
+{
+	(void)state;
+	struct settings *s = NULL;
+	struct sp_why why = {0};
+	assert_int_equal(load("destinations: {b: {url: https://b/}, c: {url: https://c/}, a: {url: https://a/}}\n",
+			     SP_ROLE_SHIP, &s, &why),
+	    SP_OK);
+	assert_string_equal(s->dests[0].url, "https://a/");
+	assert_string_equal(s->dests[2].name, "c");
+	settings_free(&s);
+	struct sp_buf text = {0};
+	settings_describe(&text);
+	sp_buf_u8(&text, 0);
+	assert_non_null(strstr((char *)text.p, "| `destinations.NAME.backoff.min` | time | 100ms | 1ms..10m | ship |"));
+	assert_non_null(strstr((char *)text.p, "| auto, text, json | all |"));
+	sp_buf_free(&text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_smallest_file_of_the_readme_is_enough),
+	    cmocka_unit_test(a_refusal_names_file_line_and_what_is_right),
+	    cmocka_unit_test(the_rules_between_settings_hold),
+	    cmocka_unit_test(the_environment_overrides_and_only_double_underscores_are_ours),
+	    cmocka_unit_test(a_secret_is_never_shown),
+	    cmocka_unit_test(names_are_sorted_and_described),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,560 @@
+#include "ship/spool.h"
+
+#include "common/alloc.h"
+#include "tests/lib/spool_lib.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char *dir;
+	struct settings *s;
+	struct spool *sp;
+};
+
+static struct sp_why why;
+
+static int set_up(void **state)
+{
+	struct fixture *f = sp_new(struct fixture);
+	f->dir = spool_dir_new();
+	f->s = spool_settings_new(f->dir);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	if (f->sp)
+		assert_int_equal(spool_close(&f->sp, &why), SP_OK);
+	spool_dir_remove(f->dir);
+	sp_free(f->s);
+	sp_free(f);
+	return 0;
+}
+
+static void opened(struct fixture *f)
+{
+	if (spool_open(f->s, &f->sp, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+}
+
+static void closed(struct fixture *f)
+{
+	assert_int_equal(spool_close(&f->sp, &why), SP_OK);
+}
+
+static enum store_result stored(struct spool *sp, const struct store_request *r)
+{
+	enum store_result result = STORE_ERROR;
+	assert_int_equal(spool_begin(sp, &why), SP_OK);
+	if (spool_store(sp, r, NULL, NULL, &result, &why) != SP_OK)
+		fail_msg("store: %s", why.text);
+	assert_int_equal(spool_commit(sp, &why), SP_OK);
+	return result;
+}
+
+static enum store_result stored_number(struct spool *sp, uint64_t n, size_t size)
+{
+	struct delivery d;
+	delivery_init(&d, n, size);
+	enum store_result result = stored(sp, &d.r);
+	delivery_clear(&d);
+	return result;
+}
+
+static void settled(struct spool *sp, const struct batch *b, size_t n, uint64_t delivered, const struct dead_letter *dead, size_t n_dead)
+{
+	assert_int_equal(spool_begin(sp, &why), SP_OK);
+	if (spool_settle(sp, b, n, delivered, dead, n_dead, &why) != SP_OK)
+		fail_msg("settle: %s", why.text);
+	assert_int_equal(spool_commit(sp, &why), SP_OK);
+}
+
+static size_t listed(struct spool *sp, uint32_t dest, uint32_t shard, struct batch *out, size_t max)
+{
+	size_t n = 0;
+	bool more = true;
+	assert_int_equal(spool_list(sp, dest, shard, 0, max, out, &n, &more, &why), SP_OK);
+	return n;
+}
+
+static void assert_books(struct spool *sp)
+{
+	uint32_t wrong = 1;
+	assert_int_equal(spool_check_books(sp, &wrong, &why), SP_OK);
+	assert_int_equal(wrong, 0);
+}
+
+/* Changes the file as somebody with an editor would. */
+static void edit(struct fixture *f, const char *sql)
+{
+	sqlite3 *db;
+	char path[512], *text = NULL;
+	snprintf(path, sizeof path, "%s/spool.db", f->dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &text) != SQLITE_OK)
+		fail_msg("%s: %s", sql, text);
+	sqlite3_close(db);
+}
+
+static void what_is_stored_is_there_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[8];
+	opened(f);
+	uint8_t id[16];
+	memcpy(id, spool_id(f->sp), 16);
+	assert_int_equal(stored_number(f->sp, 7, 20000), STORE_COMMITTED);
+	closed(f);
+	opened(f);
+	assert_memory_equal(id, spool_id(f->sp), 16);
+	for (uint32_t dest = 1; dest <= 2; dest++)
+		for (uint32_t shard = 0; shard < 4; shard++) {
+			struct payload *p = NULL;
+			assert_int_equal(listed(f->sp, dest, shard, b, 8), 1);
+			assert_int_equal(b[0].samples, 10 + shard);
+			assert_int_equal(b[0].flags, 0);
+			assert_int_equal(spool_read(f->sp, b[0].payload, &p, &why), SP_OK);
+			assert_non_null(p);
+			assert_true(slice_is_whole(p->bytes + b[0].off, b[0].len));
+			assert_int_equal(slice_number(p->bytes + b[0].off), 7);
+			payload_unref(&p);
+		}
+	assert_int_equal(spool_totals(f->sp, 1)->spooled, DELIVERY_SAMPLES);
+	assert_int_equal(spool_totals(f->sp, 2)->accepted, DELIVERY_SAMPLES);
+	assert_int_equal(spool_totals(f->sp, 1)->oldest_ms, 1700000000000 + 7 * 60000);
+	assert_books(f->sp);
+}
+
+static void a_repeat_is_a_duplicate_also_in_the_same_group_and_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery d;
+	enum store_result first, second;
+	opened(f);
+	delivery_init(&d, 1, 100);
+	assert_int_equal(spool_begin(f->sp, &why), SP_OK);
+	assert_int_equal(spool_store(f->sp, &d.r, NULL, NULL, &first, &why), SP_OK);
+	assert_int_equal(spool_store(f->sp, &d.r, NULL, NULL, &second, &why), SP_OK);
+	assert_int_equal(spool_commit(f->sp, &why), SP_OK);
+	assert_int_equal(first, STORE_COMMITTED);
+	assert_int_equal(second, STORE_DUPLICATE);
+	closed(f);
+	opened(f);
+	assert_int_equal(stored(f->sp, &d.r), STORE_DUPLICATE);
+	assert_true(spool_knows(f->sp, d.r.key));
+	d.r.bypass_ledger = true;
+	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
+	assert_int_equal(spool_totals(f->sp, 1)->spooled, 2 * DELIVERY_SAMPLES);
+	delivery_clear(&d);
+}
+
+static void keys_are_forgotten_by_time(void **state)
+{
+	struct fixture *f = *state;
+	opened(f);
+	for (uint64_t n = 0; n < 5; n++)
+		stored_number(f->sp, n, 100);
+	closed(f);
+	edit(f, "UPDATE accepted SET at_s = at_s - 3 * 3600 - 10 WHERE n <= 3");
+	opened(f); /* with a first tick */
+	assert_int_equal(spool_sizes(f->sp).ledger_keys, 2);
+	assert_int_equal(stored_number(f->sp, 0, 100), STORE_COMMITTED);
+	assert_int_equal(stored_number(f->sp, 4, 100), STORE_DUPLICATE);
+}
+
+static void a_rollback_undoes_everything(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery d;
+	struct batch b[2];
+	enum store_result result;
+	struct store_quarantine q = {.reason = "bad_frame", .bytes = SP_LIT("x")};
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	struct writer_totals before = *spool_totals(f->sp, 1);
+	delivery_init(&d, 2, 100);
+	d.r.quarantine = &q;
+	d.r.n_quarantine = 1;
+	assert_int_equal(listed(f->sp, 1, 0, b, 2), 1);
+	assert_int_equal(spool_begin(f->sp, &why), SP_OK);
+	assert_int_equal(spool_store(f->sp, &d.r, NULL, NULL, &result, &why), SP_OK);
+	assert_int_equal(spool_settle(f->sp, b, 1, 10, NULL, 0, &why), SP_OK);
+	spool_rollback(f->sp);
+	assert_memory_equal(&before, spool_totals(f->sp, 1), sizeof before);
+	assert_int_equal(spool_sizes(f->sp).quarantine_rows, 0);
+	assert_false(spool_knows(f->sp, d.r.key));
+	assert_int_equal(listed(f->sp, 1, 0, b, 2), 1);
+	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
+	assert_books(f->sp);
+	delivery_clear(&d);
+}
+
+static void a_payload_goes_with_its_last_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[2];
+	struct payload *p = NULL;
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(listed(f->sp, 1 + i / 4, i % 4, b, 2), 1);
+		assert_int_equal(spool_read(f->sp, b[0].payload, &p, &why), SP_OK);
+		assert_non_null(p);
+		payload_unref(&p);
+		settled(f->sp, b, 1, b[0].samples, NULL, 0);
+	}
+	assert_int_equal(spool_read(f->sp, b[0].payload, &p, &why), SP_OK);
+	assert_null(p);
+	assert_int_equal(spool_totals(f->sp, 1)->delivered, DELIVERY_SAMPLES);
+	assert_int_equal(spool_totals(f->sp, 1)->spooled, 0);
+	assert_int_equal(spool_totals(f->sp, 1)->oldest_ms, 0);
+	/* Settling again changes nothing. */
+	settled(f->sp, b, 1, b[0].samples, NULL, 0);
+	assert_int_equal(spool_totals(f->sp, 2)->delivered, DELIVERY_SAMPLES);
+	assert_books(f->sp);
+}
+
+static void every_sample_settled_is_delivered_dead_or_merged(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	struct dead_letter dead = {.dest = 1, .reason = "rejected", .http_status = 400, .answer = SP_LIT("too old"),
+		.body = SP_LIT("body"), .series = 1, .samples = 3};
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	stored_number(f->sp, 2, 100);
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+	dead.seq = b[0].seq;
+	settled(f->sp, b, 2, 15, &dead, 1);
+	const struct writer_totals *t = spool_totals(f->sp, 1);
+	assert_int_equal(t->delivered, 15);
+	assert_int_equal(t->dead_lettered, 3);
+	assert_int_equal(t->merged, 2);
+	assert_int_equal(t->spooled, 2 * DELIVERY_SAMPLES - 20);
+	assert_int_equal(spool_sizes(f->sp).dead_rows, 1);
+	closed(f);
+	edit(f, "UPDATE dead SET at_ms = 0");
+	opened(f);
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, 0);
+	assert_int_equal(spool_totals(f->sp, 1)->expired, 3);
+	assert_int_equal(spool_sizes(f->sp).dead_rows, 0);
+	assert_books(f->sp);
+}
+
+static void a_full_spool_refuses_and_can_still_settle(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[64];
+	uint64_t n = 0;
+	f->s->spool_max = 4 << 20;
+	opened(f);
+	while (stored_number(f->sp, n, 60000) == STORE_COMMITTED)
+		n++;
+	assert_in_range(n, 10, 16);
+	assert_false(spool_knows(f->sp, (uint8_t[16]){(uint8_t)n, [15] = 1}));
+	assert_in_range(spool_sizes(f->sp).used, 3 << 20, 4 << 20);
+	while (!spool_is_full(f->sp)) /* smaller ones still fit */
+		stored_number(f->sp, ++n, 1000);
+	static uint8_t body[100000];
+	struct dead_letter dead = {.dest = 1, .reason = "rejected", .body = {body, sizeof body}, .samples = 10};
+	assert_int_equal(listed(f->sp, 1, 0, b, 64) > 9, true);
+	settled(f->sp, b, 1, 0, &dead, 1);
+	for (uint32_t dest = 1; dest <= 2; dest++)
+		for (uint32_t shard = 0; shard < 4; shard++)
+			for (size_t k; (k = listed(f->sp, dest, shard, b, 64)) > 0;)
+				settled(f->sp, b, k, 1, NULL, 0);
+	assert_false(spool_is_full(f->sp));
+	assert_int_equal(stored_number(f->sp, 1000, 60000), STORE_COMMITTED);
+	assert_books(f->sp);
+}
+
+static void one_sender_cannot_push_out_the_evidence_of_others(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t bytes[50000];
+	struct store_quarantine q = {.reason = "bad_frame", .bytes = {bytes, sizeof bytes}};
+	struct store_request r = {.quarantine = &q, .n_quarantine = 1, .key_name = "quiet", .bypass_ledger = true};
+	f->s->spool_evidence_max = 1 << 20;
+	opened(f);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(stored(f->sp, &r), STORE_COMMITTED);
+	r.key_name = "noisy";
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(stored(f->sp, &r), STORE_COMMITTED);
+	assert_in_range(spool_sizes(f->sp).quarantine_bytes, 900000, 1 << 20);
+	assert_true(spool_sizes(f->sp).quarantine_expired > 80);
+	closed(f);
+	edit(f, "CREATE TEMP TABLE t(n CHECK(n = 3)); INSERT INTO t SELECT count(*) FROM quarantine WHERE sender = 'quiet'");
+}
+
+static void the_batches_of_an_unclean_stop_are_maybe_delivered(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	closed(f);
+	edit(f, "UPDATE meta SET value = 0 WHERE key = 'clean'");
+	opened(f);
+	stored_number(f->sp, 2, 100);
+	closed(f);
+	opened(f); /* a clean stop in between does not make it forgotten */
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+	assert_int_equal(b[0].flags, BATCH_MAYBE_DELIVERED);
+	assert_int_equal(b[1].flags, 0);
+	assert_int_equal(spool_begin(f->sp, &why), SP_OK);
+	assert_int_equal(spool_mark_maybe(f->sp, b + 1, 1, &why), SP_OK);
+	assert_int_equal(spool_commit(f->sp, &why), SP_OK);
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+	assert_int_equal(b[1].flags, BATCH_MAYBE_DELIVERED);
+}
+
+static void a_payload_that_crashes_its_reader_three_times_is_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	stored_number(f->sp, 2, 100);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+		for (int k = 1; k >= 0; k--) { /* the second one first: it was decoded well */
+			assert_int_equal(spool_begin(f->sp, &why), SP_OK);
+			assert_int_equal(spool_note_decoding(f->sp, b[k].payload, &why), SP_OK);
+			assert_int_equal(spool_commit(f->sp, &why), SP_OK);
+		}
+		closed(f);
+		/* What a kill would have left. */
+		char sql[256];
+		snprintf(sql, sizeof sql,
+			"UPDATE meta SET value = 0 WHERE key = 'clean'; INSERT INTO decoding VALUES (%d, %d, 1)", (int)b[0].payload, i);
+		edit(f, sql);
+		opened(f);
+	}
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 1);
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, DELIVERY_SAMPLES);
+	assert_int_equal(spool_totals(f->sp, 2)->dead_lettered, DELIVERY_SAMPLES);
+	assert_int_equal(spool_sizes(f->sp).dead_rows, 8);
+	assert_books(f->sp);
+}
+
+static void a_damaged_payload_is_never_handed_out(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	struct payload *p = NULL;
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	stored_number(f->sp, 2, 100);
+	closed(f);
+	edit(f, "UPDATE payload SET body = CAST(substr(body, 1, 150) || x'00' || substr(body, 152) AS BLOB) WHERE id = 1");
+	opened(f);
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+	assert_int_equal(spool_read(f->sp, b[0].payload, &p, &why), SP_OK);
+	assert_null(p);
+	assert_int_equal(spool_read(f->sp, b[1].payload, &p, &why), SP_OK);
+	assert_non_null(p);
+	payload_unref(&p);
+	assert_int_equal(spool_sizes(f->sp).damaged_rows, 8);
+	assert_int_equal(spool_totals(f->sp, 2)->dead_lettered, DELIVERY_SAMPLES);
+	/* Somebody had a batch of it under way meanwhile: it is not counted twice. */
+	settled(f->sp, b, 1, b[0].samples, NULL, 0);
+	assert_int_equal(spool_totals(f->sp, 1)->delivered, 0);
+	assert_books(f->sp);
+	closed(f);
+	edit(f, "CREATE TEMP TABLE t(n CHECK(n = 2)); "
+			"INSERT INTO t SELECT count(*) FROM dead WHERE reason = 'crc' AND CAST(answer AS TEXT) LIKE '%damaged%'");
+}
+
+static void a_damaged_batch_row_is_never_handed_out(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	stored_number(f->sp, 2, 100);
+	closed(f);
+	edit(f, "UPDATE batch SET off = off + 1 WHERE dest = 1 AND shard = 2 AND payload = 1");
+	opened(f);
+	assert_int_equal(listed(f->sp, 1, 2, b, 4), 1);
+	assert_int_equal(b[0].payload > 1, true);
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, 12);
+	assert_books(f->sp);
+}
+
+static void a_spool_has_one_owner(void **state)
+{
+	struct fixture *f = *state;
+	struct spool *second = NULL;
+	opened(f);
+	assert_int_equal(spool_open(f->s, &second, &why), SP_LOCKED);
+	assert_int_equal(spool_open_to_read(f->s, &second, &why), SP_LOCKED);
+	assert_null(second);
+}
+
+static void a_newer_spool_or_another_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	opened(f);
+	closed(f);
+	edit(f, "PRAGMA user_version = 99");
+	assert_int_equal(spool_open(f->s, &f->sp, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "newer"));
+	edit(f, "PRAGMA user_version = 1; PRAGMA application_id = 5");
+	assert_int_equal(spool_open(f->s, &f->sp, &why), SP_CONFIG);
+	edit(f, "PRAGMA application_id = 1397772371");
+	opened(f);
+}
+
+static void shards_change_only_while_nothing_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	closed(f);
+	f->s->dests[0].shards = 8;
+	assert_int_equal(spool_open(f->s, &f->sp, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "destinations.a.shards"));
+	f->s->dests[0].shards = 4;
+	opened(f);
+	for (uint32_t shard = 0; shard < 4; shard++)
+		settled(f->sp, b, listed(f->sp, 1, shard, b, 4), 0, NULL, 0);
+	closed(f);
+	f->s->dests[0].shards = 8;
+	opened(f);
+	closed(f);
+	f->s->dests[0].shards = 4;
+	opened(f);
+}
+
+static void numbers_are_not_used_again_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4], again[4];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(listed(f->sp, 1 + i / 4, i % 4, b, 4), 1);
+		settled(f->sp, b, 1, 0, NULL, 0);
+	}
+	closed(f);
+	opened(f);
+	stored_number(f->sp, 2, 100);
+	assert_int_equal(listed(f->sp, 1, 0, again, 4), 1);
+	assert_true(again[0].seq > b[0].seq && again[0].payload > b[0].payload);
+}
+
+static void slices_outside_their_bytes_are_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery d;
+	opened(f);
+	delivery_init(&d, 1, 100);
+	d.slices[3].off = 301;
+	assert_int_equal(stored(f->sp, &d.r), STORE_ERROR);
+	assert_false(spool_knows(f->sp, d.r.key));
+	delivery_clear(&d);
+}
+
+static void a_damaged_database_is_kept_and_a_new_one_begun(void **state)
+{
+	struct fixture *f = *state;
+	char path[512];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	closed(f);
+	snprintf(path, sizeof path, "%s/spool.db", f->dir);
+	FILE *file = fopen(path, "r+b");
+	assert_non_null(file);
+	fputs("no database at all", file);
+	fclose(file);
+	opened(f);
+	assert_int_equal(spool_totals(f->sp, 1)->accepted, 0);
+	assert_int_equal(stored_number(f->sp, 1, 100), STORE_COMMITTED);
+	size_t kept = 0;
+	DIR *d = opendir(f->dir);
+	for (struct dirent *e; (e = readdir(d));)
+		kept += strncmp(e->d_name, "spool.corrupt-", 14) == 0 && strstr(e->d_name, ".db") && !strstr(e->d_name, ".db-");
+	closedir(d);
+	assert_int_equal(kept, 1);
+}
+
+static void volatile_file_systems_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	f->s->spool_allow_volatile = false;
+	f->s->spool_dir = (char[]){"/dev/shm/spool-test"};
+	if (access("/dev/shm", W_OK) != 0)
+		skip();
+	assert_int_equal(spool_open(f->s, &f->sp, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "tmpfs"));
+	rmdir(f->s->spool_dir);
+}
+
+static void too_little_free_space_refuses(void **state)
+{
+	struct fixture *f = *state;
+	f->s->spool_min_free = INT64_C(1) << 60;
+	opened(f);
+	assert_true(spool_is_full(f->sp));
+	assert_int_equal(stored_number(f->sp, 1, 100), STORE_FULL);
+}
+
+static void free_pages_are_given_back(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[64];
+	bool more = false;
+	f->s->spool_max = 512 << 20;
+	opened(f);
+	for (uint64_t n = 0; n < 20; n++)
+		stored_number(f->sp, n, 1 << 20);
+	for (uint32_t i = 0; i < 8; i++)
+		settled(f->sp, b, listed(f->sp, 1 + i / 4, i % 4, b, 64), 0, NULL, 0);
+	int steps = 0;
+	do
+		assert_int_equal(spool_vacuum(f->sp, &more, &why), SP_OK);
+	while (more && ++steps < 1000);
+	assert_in_range(steps, 5, 100);
+	assert_int_equal(spool_checkpoint(f->sp, true, &why), SP_OK);
+	assert_books(f->sp);
+}
+
+int main(void)
+{
+#define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		SPOOL_TEST(what_is_stored_is_there_after_a_restart),
+		SPOOL_TEST(a_repeat_is_a_duplicate_also_in_the_same_group_and_after_a_restart),
+		SPOOL_TEST(keys_are_forgotten_by_time),
+		SPOOL_TEST(a_rollback_undoes_everything),
+		SPOOL_TEST(a_payload_goes_with_its_last_batch),
+		SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
+		SPOOL_TEST(a_full_spool_refuses_and_can_still_settle),
+		SPOOL_TEST(one_sender_cannot_push_out_the_evidence_of_others),
+		SPOOL_TEST(the_batches_of_an_unclean_stop_are_maybe_delivered),
+		SPOOL_TEST(a_payload_that_crashes_its_reader_three_times_is_set_aside),
+		SPOOL_TEST(a_damaged_payload_is_never_handed_out),
+		SPOOL_TEST(a_damaged_batch_row_is_never_handed_out),
+		SPOOL_TEST(a_spool_has_one_owner),
+		SPOOL_TEST(a_newer_spool_or_another_database_is_refused),
+		SPOOL_TEST(shards_change_only_while_nothing_waits),
+		SPOOL_TEST(numbers_are_not_used_again_after_a_restart),
+		SPOOL_TEST(slices_outside_their_bytes_are_an_error),
+		SPOOL_TEST(a_damaged_database_is_kept_and_a_new_one_begun),
+		SPOOL_TEST(volatile_file_systems_are_refused),
+		SPOOL_TEST(too_little_free_space_refuses),
+		SPOOL_TEST(free_pages_are_given_back),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

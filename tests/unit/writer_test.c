@@ -1,0 +1,202 @@
+#include "ship/writer.h"
+
+#include "common/alloc.h"
+#include "tests/lib/spool_lib.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define DELIVERIES 300
+
+struct fixture {
+	char *dir;
+	struct settings *s;
+	struct sp_loop *loop;
+	struct writer *w;
+	struct delivery d[DELIVERIES];
+	size_t answered, committed, duplicates, batches, with_payload, settled, looked;
+	bool settle;
+	uint64_t seqs[3][4]; /* last one seen, by destination and shard */
+};
+
+static struct sp_why why;
+
+static void stop_late(void *arg)
+{
+	(void)arg;
+	fail_msg("no answer in time");
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = sp_new(struct fixture);
+	f->dir = spool_dir_new();
+	f->s = spool_settings_new(f->dir);
+	f->loop = sp_loop_new();
+	if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	writer_close(&f->w);
+	sp_loop_free(&f->loop);
+	for (size_t i = 0; i < DELIVERIES; i++)
+		delivery_clear(&f->d[i]);
+	spool_dir_remove(f->dir);
+	sp_free(f->s);
+	sp_free(f);
+	return 0;
+}
+
+static void run(struct fixture *f)
+{
+	struct sp_timer late = {0};
+	sp_timer_set(f->loop, &late, 60000, stop_late, NULL);
+	sp_loop_run(f->loop);
+	sp_timer_cancel(f->loop, &late);
+}
+
+static void settle_done(void *arg)
+{
+	struct fixture *f = arg;
+	f->settled++;
+}
+
+static void on_batch(void *arg, const struct batch *b, struct payload *p)
+{
+	struct fixture *f = arg;
+	assert_true(b->seq > f->seqs[b->dest][b->shard]);
+	f->seqs[b->dest][b->shard] = b->seq;
+	f->batches++;
+	if (p) {
+		assert_true(slice_is_whole(p->bytes + b->off, b->len));
+		f->with_payload++;
+	}
+	if (f->settle)
+		writer_settle(f->w, b, 1, b->samples, NULL, 0, settle_done, f);
+}
+
+static void stored(void *arg, struct store_request *r, enum store_result result)
+{
+	struct fixture *f = arg;
+	f->committed += result == STORE_COMMITTED;
+	f->duplicates += result == STORE_DUPLICATE;
+	assert_int_equal(writer_knows(f->w, r->key), WRITER_COMMITTED);
+	if (++f->answered == DELIVERIES)
+		sp_loop_stop(f->loop);
+}
+
+static void store_all(struct fixture *f, size_t distinct, size_t size)
+{
+	writer_on_batch(f->w, on_batch, f);
+	for (size_t i = 0; i < DELIVERIES; i++) {
+		delivery_init(&f->d[i], i % distinct, size);
+		f->d[i].r.done = stored;
+		f->d[i].r.arg = f;
+		writer_store(f->w, &f->d[i].r);
+		assert_int_not_equal(writer_knows(f->w, f->d[i].r.key), WRITER_UNKNOWN);
+	}
+	run(f);
+}
+
+static void each_delivery_is_answered_once_and_its_batches_come_first(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(writer_dest_id(f->w, "b"), 2);
+	assert_int_equal(writer_dest_id(f->w, "c"), 0);
+	assert_int_equal(writer_accepting(f->w), WRITER_YES);
+	assert_int_equal(writer_knows(f->w, (uint8_t[16]){9}), WRITER_UNKNOWN);
+	store_all(f, 200, 1000);
+	assert_int_equal(f->committed, 200);
+	assert_int_equal(f->duplicates, 100);
+	assert_int_equal(f->batches, 200 * 8);
+	assert_int_equal(f->with_payload, 200 * 8);
+	assert_int_equal(writer_totals(f->w, 1)->spooled, 200 * DELIVERY_SAMPLES);
+}
+
+static void settling_in_the_callback_empties_the_spool(void **state)
+{
+	struct fixture *f = *state;
+	f->settle = true;
+	store_all(f, DELIVERIES, 100);
+	writer_close(&f->w); /* finishes what the callbacks asked for */
+	assert_int_equal(f->settled, DELIVERIES * 8);
+	if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+	for (uint32_t d = 1; d <= 2; d++) {
+		assert_int_equal(writer_totals(f->w, d)->delivered, DELIVERIES * DELIVERY_SAMPLES);
+		assert_int_equal(writer_totals(f->w, d)->spooled, 0);
+	}
+}
+
+static void the_cache_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	writer_close(&f->w);
+	f->s->memory = 16 * 100000; /* the senders' part: room for one payload, but nobody keeps it */
+	if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+	store_all(f, DELIVERIES, 20000);
+	assert_int_equal(f->batches, DELIVERIES * 8);
+	assert_true(f->with_payload < f->batches);
+	assert_int_equal(payload_bytes_held(), 0);
+}
+
+static void count_rows(struct spool *sp, void *arg)
+{
+	struct fixture *f = arg;
+	f->looked = spool_totals(sp, 1)->batches;
+}
+
+static void read_done(void *arg, struct payload *p)
+{
+	struct fixture *f = arg;
+	assert_non_null(p);
+	assert_int_equal(p->n, 4000);
+	sp_loop_stop(f->loop);
+}
+
+static void query_done(void *arg)
+{
+	struct fixture *f = arg;
+	assert_int_equal(f->looked, DELIVERIES * 4);
+}
+
+static void list_done(void *arg, const struct batch *b, size_t n, bool more)
+{
+	struct fixture *f = arg;
+	assert_int_equal(n, 100);
+	assert_true(more);
+	writer_query(f->w, count_rows, query_done, f);
+	writer_mark_maybe(f->w, b, 2);
+	writer_note_decoding(f->w, b[0].payload, NULL, NULL);
+	writer_read(f->w, b[0].payload, read_done, f);
+}
+
+static void lists_reads_and_queries_come_back_in_order(void **state)
+{
+	struct fixture *f = *state;
+	store_all(f, DELIVERIES, 1000);
+	writer_list(f->w, 2, 3, 0, 100, list_done, f);
+	run(f);
+	assert_int_equal(f->looked, DELIVERIES * 4);
+}
+
+int main(void)
+{
+#define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		WRITER_TEST(each_delivery_is_answered_once_and_its_batches_come_first),
+		WRITER_TEST(settling_in_the_callback_empties_the_spool),
+		WRITER_TEST(the_cache_is_bounded),
+		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
