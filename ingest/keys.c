@@ -2,15 +2,15 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/watch.h"
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
-#include <sys/stat.h>
 
 struct key {
 	const struct key_settings *settings;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	struct stat seen;
+	struct sp_watch seen;
 	bool reported;
 };
 
@@ -45,15 +45,13 @@ static enum sp_status read_key(struct key *k, struct sp_why *why)
 	if (!s->file)
 		return take_key(k, sp_str(s->value), "the value", why);
 	struct sp_buf secret = {0};
-	struct stat seen = {0};
-	stat(s->file, &seen);
+	sp_watch_changed(&k->seen, s->file); /* before reading: a change in between is seen next time */
 	enum sp_status status = secret_read(s->file, &secret, why);
 	if (status == SP_OK)
 		status = take_key(k, sp_buf_view(&secret), s->file, why);
 	if (secret.p)
 		OPENSSL_cleanse(secret.p, secret.n);
 	sp_buf_free(&secret);
-	k->seen = seen;
 	return status == SP_OK ? SP_OK : SP_CONFIG;
 }
 
@@ -83,19 +81,12 @@ void keys_free(struct keys **k)
 	*k = NULL;
 }
 
-static bool has_changed(const struct key *k, const struct stat *now)
-{
-	return now->st_ino != k->seen.st_ino || now->st_size != k->seen.st_size || now->st_mtim.tv_sec != k->seen.st_mtim.tv_sec ||
-		now->st_mtim.tv_nsec != k->seen.st_mtim.tv_nsec;
-}
-
 void keys_poll(struct keys *keys)
 {
 	for (size_t i = 0; i < keys->n; i++) {
 		struct key *k = &keys->v[i];
-		struct stat now = {0};
 		struct sp_why why = {.text = ""};
-		if (!k->settings->file || (stat(k->settings->file, &now) == 0 && !has_changed(k, &now)))
+		if (!k->settings->file || !sp_watch_changed(&k->seen, k->settings->file))
 			continue;
 		if (read_key(k, &why) == SP_OK) {
 			sp_log(SP_LOG_INFO, "key.changed", sp_f_str("key", k->settings->name), SP_LOG_END);

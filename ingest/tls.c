@@ -2,14 +2,14 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/watch.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <sys/stat.h>
 
 struct tls {
 	char *cert_path, *key_path;
-	struct stat cert_seen, key_seen;
+	struct sp_watch cert_seen, key_seen;
 	SSL_CTX *context;
 	bool reported;
 };
@@ -54,8 +54,8 @@ enum sp_status tls_new(const char *cert_path, const char *key_path, struct tls *
 	struct tls *t = sp_new(struct tls);
 	t->cert_path = sp_strdup(cert_path);
 	t->key_path = sp_strdup(key_path);
-	stat(cert_path, &t->cert_seen);
-	stat(key_path, &t->key_seen);
+	sp_watch_changed(&t->cert_seen, cert_path);
+	sp_watch_changed(&t->key_seen, key_path);
 	enum sp_status status = load(t, &t->context, why);
 	if (status != SP_OK) {
 		tls_free(&t);
@@ -77,20 +77,9 @@ void tls_free(struct tls **tp)
 	*tp = NULL;
 }
 
-static bool changed(const char *path, struct stat *seen)
-{
-	struct stat now;
-	if (stat(path, &now) != 0)
-		return false;
-	bool differs = now.st_ino != seen->st_ino || now.st_size != seen->st_size || now.st_mtim.tv_sec != seen->st_mtim.tv_sec ||
-		now.st_mtim.tv_nsec != seen->st_mtim.tv_nsec;
-	*seen = now;
-	return differs;
-}
-
 void tls_poll(struct tls *t)
 {
-	bool cert_changed = changed(t->cert_path, &t->cert_seen), key_changed = changed(t->key_path, &t->key_seen);
+	bool cert_changed = sp_watch_changed(&t->cert_seen, t->cert_path), key_changed = sp_watch_changed(&t->key_seen, t->key_path);
 	/* Certificate and key are two files: until both are there they do not fit, so one that failed is tried again each time. */
 	if (!cert_changed && !key_changed && !t->reported)
 		return;

@@ -2,14 +2,14 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/watch.h"
 
 #include <openssl/evp.h>
-#include <sys/stat.h>
 
 struct auth {
 	const struct dest_settings *settings;
 	const char *path; /* NULL: no authentication */
-	struct stat seen;
+	struct sp_watch seen;
 	char *header;
 	bool reported; /* the file cannot be used, and that was said */
 };
@@ -66,8 +66,8 @@ enum sp_status auth_new(const struct dest_settings *d, struct auth **out, struct
 	struct auth *a = sp_new(struct auth);
 	a->settings = d;
 	a->path = d->bearer_token_file ? d->bearer_token_file : d->basic_auth_password_file;
-	if (a->path && stat(a->path, &a->seen) != 0)
-		a->seen = (struct stat){0};
+	if (a->path)
+		sp_watch_changed(&a->seen, a->path);
 	enum sp_status status = a->path ? read_header(a, &a->header, why) : SP_OK;
 	if (status != SP_OK) {
 		auth_free(&a);
@@ -93,15 +93,10 @@ const char *auth_header(const struct auth *a)
 
 bool auth_poll(struct auth *a)
 {
-	struct stat now;
 	struct sp_why why;
 	char *header = NULL;
-	if (!a->path || stat(a->path, &now) != 0)
+	if (!a->path || !sp_watch_changed(&a->seen, a->path))
 		return false;
-	if (now.st_ino == a->seen.st_ino && now.st_size == a->seen.st_size &&
-	    now.st_mtim.tv_sec == a->seen.st_mtim.tv_sec && now.st_mtim.tv_nsec == a->seen.st_mtim.tv_nsec)
-		return false;
-	a->seen = now;
 	if (read_header(a, &header, &why) != SP_OK) {
 		if (!a->reported)
 			sp_log(SP_LOG_WARN, "destination.secret_unusable", sp_f_str("destination", a->settings->name),
