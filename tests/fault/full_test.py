@@ -31,7 +31,7 @@ def full_and_back(r, sink):
     assert r.get("/-/healthy")[0] == 200
     sink.start()
     r.drained(120)
-    relay.wait_for(r.ready)
+    relay.wait_for(r.ready, 120)  # the file shrinks when the spool has been idle for a while
     more = cloudwatch.some_points(50, 1600000020000, seed=7)
     assert r.post(cloudwatch.body([cloudwatch.record(more, "otlp10")])).status == 200
     r.drained()

