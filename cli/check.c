@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -106,8 +105,12 @@ static void check_spool(struct check *c)
 {
 	/* The directory is made at the start; what counts is the volume it will be on. */
 	char *dir = sp_strdup(c->s->spool_dir);
-	while (access(dir, F_OK) != 0 && strrchr(dir, '/') > dir)
-		*strrchr(dir, '/') = '\0';
+	for (char *slash; access(dir, F_OK) != 0 && (slash = strrchr(dir, '/'));)
+		slash[slash == dir] = '\0';
+	if (access(dir, F_OK) != 0) { /* relative */
+		sp_free(dir);
+		dir = sp_strdup(".");
+	}
 	struct statvfs v;
 	const char *fs = volatile_fs(dir);
 	if (fs && !c->s->spool_allow_volatile)
@@ -123,16 +126,12 @@ static void check_spool(struct check *c)
 
 int check_main(int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
 	const char *path = NULL;
 	struct conf *conf = NULL;
 	struct settings *s = NULL;
 	struct sp_why why;
-	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o != 'c')
-			return SP_EXIT_USAGE;
-		path = optarg;
-	}
+	if (!config_option(argc, argv, &path))
+		return SP_EXIT_USAGE;
 	if (config_read(path, &conf, &s, &why) != SP_OK) {
 		printf("error: %s\n", why.text);
 		return SP_EXIT_CONFIG;

@@ -19,6 +19,7 @@
 #define BACKOFF_MAX_MS 5000
 #define BACKOFF_RESET_MS 30000 /* a child that ran so long starts with the shortest pause again */
 #define STOP_GRACE_MS 15000    /* after its own drain */
+#define RELOAD_TRIAL_MS 300000 /* a role that cannot work so soon after a reload goes back to what it had */
 #define MAX_WORKERS 256
 #define VIEW_FD 3
 
@@ -45,7 +46,8 @@ struct children {
 	struct sp_loop *loop;
 	char *libexec;
 	int64_t drain_ms;
-	struct sp_buf views[ROLES];
+	struct sp_buf views[ROLES], former[ROLES]; /* former: before the last change */
+	struct sp_mono changed[ROLES];
 	struct child *v;
 	size_t n;
 	int signal_fd;
@@ -86,6 +88,19 @@ static enum sp_status make_views(const struct conf *c, struct sp_buf views[ROLES
 	for (int r = 0; r < ROLES && status == SP_OK; r++)
 		status = make_view(c, roles[r].role, &views[r], why);
 	return status;
+}
+
+/* A view is NUL-terminated triples: path, value, origin. Another origin alone (a line was added above) is no change. */
+static bool is_same_part(struct sp_bytes a, struct sp_bytes b)
+{
+	for (int field = 0; a.n && b.n; field = (field + 1) % 3) {
+		size_t in_a = strnlen((const char *)a.p, a.n - 1) + 1, in_b = strnlen((const char *)b.p, b.n - 1) + 1;
+		if (field < 2 && !sp_eq(sp_bytes(a.p, in_a), sp_bytes(b.p, in_b)))
+			return false;
+		a = sp_bytes(a.p + in_a, a.n - in_a);
+		b = sp_bytes(b.p + in_b, b.n - in_b);
+	}
+	return a.n == b.n;
 }
 
 /* The view again, on a descriptor that nobody can change any more. */
@@ -134,6 +149,7 @@ static _Noreturn void become(const char *path, char *const *argv, char *const *e
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	setpgid(0, 0); /* Ctrl-C is for the parent alone: it stops them in order, and a second signal would end them at once */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(SP_EXIT_FAILED); /* it died before the line above */
@@ -239,6 +255,22 @@ static void restart_more(struct children *ch)
 			}
 }
 
+/* A new configuration that read well, but a role cannot work with it. */
+static bool fall_back(struct children *ch, const struct child *c)
+{
+	struct sp_buf *former = &ch->former[c->role];
+	if (former->n == 0 || sp_mono_since_ms(ch->changed[c->role]) > RELOAD_TRIAL_MS)
+		return false;
+	sp_buf_free(&ch->views[c->role]);
+	ch->views[c->role] = *former;
+	*former = (struct sp_buf){0};
+	for (size_t i = 0; i < ch->n; i++)
+		ch->v[i].due &= ch->v[i].role != c->role;
+	sp_log(SP_LOG_ERROR, "run.reload_undone", sp_f_str("name", c->name),
+		sp_f_str("msg", "it cannot work with its new configuration, see above; it goes on with the old one"), SP_LOG_END);
+	return true;
+}
+
 static void ended(struct child *c, int status)
 {
 	struct children *ch = c->all;
@@ -249,7 +281,7 @@ static void ended(struct child *c, int status)
 		SP_LOG_END);
 	c->pid = 0;
 	c->stopping = false;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == SP_EXIT_CONFIG && !ch->stopping) {
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SP_EXIT_CONFIG && !ch->stopping && !fall_back(ch, c)) {
 		sp_log(SP_LOG_ERROR, "run.cannot_work", sp_f_str("name", c->name), sp_f_str("msg", "its configuration cannot work; stopping"),
 			SP_LOG_END);
 		ch->exit_code = SP_EXIT_CONFIG;
@@ -332,8 +364,10 @@ void children_free(struct children **chp)
 	sp_source_free(&ch->source);
 	if (ch->signal_fd >= 0)
 		close(ch->signal_fd);
-	for (int r = 0; r < ROLES; r++)
+	for (int r = 0; r < ROLES; r++) {
 		sp_buf_free(&ch->views[r]);
+		sp_buf_free(&ch->former[r]);
+	}
 	sp_free(ch->libexec);
 	sp_free(ch->v);
 	sp_free(ch);
@@ -351,7 +385,7 @@ enum sp_status children_reload(struct children *ch, const struct conf *c, struct
 	struct sp_buf fresh[ROLES] = {{0}};
 	enum sp_status status = make_views(c, fresh, why);
 	for (int r = 0; r < ROLES; r++) {
-		bool changed = status == SP_OK && !sp_eq(sp_buf_view(&fresh[r]), sp_buf_view(&ch->views[r]));
+		bool changed = status == SP_OK && !is_same_part(sp_buf_view(&fresh[r]), sp_buf_view(&ch->views[r]));
 		for (size_t i = 0; i < ch->n && status == SP_OK; i++) {
 			struct child *child = &ch->v[i];
 			if (child->role != r || !child->pid)
@@ -362,8 +396,10 @@ enum sp_status children_reload(struct children *ch, const struct conf *c, struct
 				kill(child->pid, SIGHUP);
 		}
 		if (changed) {
-			sp_buf_free(&ch->views[r]);
+			sp_buf_free(&ch->former[r]);
+			ch->former[r] = ch->views[r];
 			ch->views[r] = fresh[r];
+			ch->changed[r] = sp_mono_now();
 		} else {
 			sp_buf_free(&fresh[r]);
 		}

@@ -29,7 +29,7 @@ void children_free(struct children **ch);
 /* SIGTERM to ingest (it drains), then to the workers, then to ship; SIGKILL to who takes too long. */
 void children_stop(struct children *ch);
 /* A new, checked configuration. A role whose part has changed is restarted (convert, ship, ingest, one after another, each draining);
- * the others get SIGHUP. The number of workers does not change. */
+ * the others get SIGHUP. A role that then ends with 78 goes back to its former part. The number of workers does not change. */
 SP_CHECKED enum sp_status children_reload(struct children *ch, const struct conf *c, struct sp_why *why);
 
 size_t children_count(const struct children *ch);

@@ -9,7 +9,6 @@
 #include "common/metrics.h"
 #include "common/sock.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -280,14 +279,10 @@ static enum sp_status run_open(struct run *r, struct sp_why *why)
 
 int run_main(int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
 	struct run r = {.exit_code = SP_EXIT_OK};
 	struct sp_why why = {.text = ""};
-	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o != 'c')
-			return SP_EXIT_USAGE;
-		r.config_path = optarg;
-	}
+	if (!config_option(argc, argv, &r.config_path))
+		return SP_EXIT_USAGE;
 	if (read_config(r.config_path, &r.conf, &r.settings, &why) != SP_OK) {
 		fprintf(stderr, "standpipe: %s\n", why.text);
 		return SP_EXIT_CONFIG;

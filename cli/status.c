@@ -143,16 +143,19 @@ int status_main(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {"ready", no_argument, NULL, 'r'}, {0}};
 	const char *path = NULL;
-	bool as_json = false, only_ready = false;
+	bool as_json = false, only_ready = false, wrong = false;
 	struct conf *conf = NULL;
 	struct settings *s = NULL;
 	struct sp_why why;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o == '?')
-			return SP_EXIT_USAGE;
 		path = o == 'c' ? optarg : path;
 		as_json |= o == 'j';
 		only_ready |= o == 'r';
+		wrong |= o == '?';
+	}
+	if (wrong || optind != argc) {
+		fputs("usage: standpipe status [--json | --ready] [--config FILE]\n", stderr);
+		return SP_EXIT_USAGE;
 	}
 	if (config_read(path, &conf, &s, &why) != SP_OK) {
 		fprintf(stderr, "standpipe: %s\n", why.text);

@@ -218,8 +218,8 @@ static void refuse(struct conn *c, enum refusal r)
 	const struct refusal_text *t = refusal_text(r);
 	bool has_body = c->request.chunked || c->request.length > 0;
 	log_refusal(c, r);
-	/* What is malformed leaves no place where the next request could begin. */
-	refuse_with(c, t->http_status, t->code, t->text, has_body || c->state != CONN_HEAD || r < REFUSE_METHOD);
+	/* What is malformed leaves no place where the next request could begin; who asked by HEAD does not expect this answer's body. */
+	refuse_with(c, t->http_status, t->code, t->text, has_body || c->state != CONN_HEAD || r < REFUSE_METHOD || c->request.is_head);
 }
 
 static void answer_health(struct conn *c, bool ready_asked)

@@ -143,8 +143,10 @@ static int ingest_run(struct settings *settings)
 		result = status == SP_CONFIG ? SP_EXIT_CONFIG : status == SP_LOCKED ? SP_EXIT_LOCKED : SP_EXIT_FAILED;
 	}
 	sp_timer_cancel(g.loop, &g.drain);
-	server_free(&g.server);
+	if (g.server)
+		server_hang_up(g.server);
 	pool_free(&g.pool);
+	server_free(&g.server);
 	sp_admin_free(&g.admin);
 	zmq_ctx_term(g.zmq);
 	sp_loop_free(&g.loop);

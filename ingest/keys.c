@@ -86,7 +86,8 @@ void keys_poll(struct keys *keys)
 	for (size_t i = 0; i < keys->n; i++) {
 		struct key *k = &keys->v[i];
 		struct sp_why why = {.text = ""};
-		if (!k->settings->file || !sp_watch_changed(&k->seen, k->settings->file))
+		/* What could not be read is tried again each time: a change of its permissions is no change of the file. */
+		if (!k->settings->file || (!sp_watch_changed(&k->seen, k->settings->file) && !k->reported))
 			continue;
 		if (read_key(k, &why) == SP_OK) {
 			sp_log(SP_LOG_INFO, "key.changed", sp_f_str("key", k->settings->name), SP_LOG_END);

@@ -129,15 +129,15 @@ static const llhttp_settings_t head_callbacks = {
 	.on_message_complete = on_head_done,
 };
 
-/* Two things that llhttp lets pass and others read differently: a line that begins with a blank (obsolete folding), and a blank before the
- * colon. */
+/* Three things that llhttp lets pass and others read differently: a line that begins with a blank (obsolete folding), a blank before the
+ * colon, and nothing before it. */
 static bool has_odd_line(struct sp_bytes head)
 {
 	const uint8_t *line = memchr(head.p, '\n', head.n), *end = head.p + head.n;
 	while (line && ++line < end) {
 		const uint8_t *lf = memchr(line, '\n', (size_t)(end - line));
 		const uint8_t *colon = memchr(line, ':', (size_t)((lf ? lf : end) - line));
-		if (*line == ' ' || *line == '\t' || (colon && colon > line && (colon[-1] == ' ' || colon[-1] == '\t')))
+		if (*line == ' ' || *line == '\t' || (colon && (colon == line || colon[-1] == ' ' || colon[-1] == '\t')))
 			return true;
 		line = lf;
 	}
@@ -164,7 +164,9 @@ enum refusal request_parse(struct sp_bytes head, struct request *out)
 	bool http10 = p.parser.http_minor == 0;
 	if (!http10 && (!out->has[HEADER_HOST] || out->header[HEADER_HOST].n == 0))
 		return REFUSE_HOST;
-	if (out->chunked && (http10 || out->has_length || !sp_eq_nocase(out->header[HEADER_TRANSFER_ENCODING], SP_LIT("chunked"))))
+	/* llhttp must see it too, or it would not find the body's end: a tab behind the word is enough to hide it. */
+	bool is_chunked = (p.parser.flags & F_CHUNKED) && sp_eq_nocase(out->header[HEADER_TRANSFER_ENCODING], SP_LIT("chunked"));
+	if (out->chunked && (http10 || out->has_length || !is_chunked))
 		return REFUSE_HTTP;
 	const uint8_t *query = memchr(p.url.p ? p.url.p : head.p, '?', p.url.n);
 	out->path = sp_bytes(p.url.p, query ? (size_t)(query - p.url.p) : p.url.n);

@@ -123,14 +123,19 @@ enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct po
 	return SP_OK;
 }
 
+void server_hang_up(struct server *srv)
+{
+	while (srv->conns)
+		conn_close(srv->conns);
+	end_of_turn(srv);
+}
+
 void server_free(struct server **sp)
 {
 	struct server *srv = *sp;
 	if (!srv)
 		return;
-	while (srv->conns)
-		conn_close(srv->conns);
-	end_of_turn(srv);
+	SP_BUG_IF(srv->conns);
 	sp_loop_on_turn(srv->loop, NULL, NULL);
 	sp_timer_cancel(srv->loop, &srv->poll);
 	sp_timer_cancel(srv->loop, &srv->accept_again);

@@ -34,6 +34,8 @@ struct server {
 
 /* Reads keys and certificate, listens. The pool and the settings must outlive it. */
 SP_CHECKED enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct pool *pool, struct server **out, struct sp_why *why);
+/* Ends all connections: to be called before pool_free, which gives bodies back to the server and so comes before server_free. */
+void server_hang_up(struct server *srv);
 void server_free(struct server **srv);
 int server_port(const struct server *srv);
 /* No new connections, and no new deliveries on the open ones. server_idle: none is left whose answer is open. */

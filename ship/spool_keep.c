@@ -189,10 +189,13 @@ enum sp_status spool_vacuum(struct spool *sp, bool *more, struct sp_why *why)
 	int64_t unused = 0;
 	*more = false;
 	enum sp_status status = db_number(sp->db, "PRAGMA freelist_count", DB_NO_ARGS, &unused, why);
-	if (status != SP_OK || unused * DB_PAGE_BYTES <= VACUUM_KEEP_BYTES)
+	/* Free pages inside the file are room for the spool alone. On a volume that is nearly full they are what keeps it from taking
+	 * deliveries again, so then none is kept, and each step is followed by the checkpoint that shrinks the file. */
+	bool tight = sp->free_bytes < sp->min_free_bytes + sp->min_free_bytes / 10;
+	if (status != SP_OK || unused * DB_PAGE_BYTES <= (tight ? 0 : VACUUM_KEEP_BYTES))
 		return status;
 	status = db_run(sp->db, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", DB_NO_ARGS, why);
-	*more = status == SP_OK;
+	*more = status == SP_OK && !tight;
 	return status == SP_FULL ? SP_OK : status;
 }
 

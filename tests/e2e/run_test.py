@@ -1,6 +1,9 @@
 """What an operator relies on: clear refusals, restarts, reloads that lose nothing, a clean end, and no secret where it can be read."""
+import os
 import pathlib
 import signal
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -116,3 +119,61 @@ def test_secrets_are_nowhere_to_be_read():
             assert secret not in seen and secret.encode() not in spool
         status = r.cli("status")
         assert "paused" in status and "unauthorized" in status and status.startswith("ready")
+
+
+@pytest.mark.parametrize("args", [("run", "x.yaml"), ("check", "x.yaml"), ("status", "x.yaml"), ("check", "--confg", "x"), ("status", "--fast"), ("run", "--config"), ("send",)])
+def test_a_command_called_wrongly_shows_how_it_is_called(args):
+    r = command(*args)  # `check FILE` must not look at another file and call it good
+    assert r.returncode == 64 and f"usage: standpipe {args[0]}" in r.stderr and not r.stdout
+
+
+def test_a_new_spool_may_be_a_relative_path(tmp_path):
+    (tmp_path / "c.yaml").write_text("ingest: {listen: '127.0.0.1:8080'}\nspool: {dir: spool/new, allow_volatile: true}\n"
+                                     "runtime: {dir: run}\ndestinations: {main: {url: 'http://127.0.0.1:9/'}}\n")
+    r = command("check", "--config", "c.yaml", cwd=tmp_path)
+    assert r.returncode == 0, r.stdout
+
+
+def test_a_role_that_cannot_work_with_a_reload_goes_back_to_what_it_had():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url) as r:
+        others = {role: r.pids(role) for role in ("convert", "ship")}
+        r.conf["keys"]["other"] = {"file": str(r.dir / "nothing-here")}  # reads well, and fails when ingest opens it
+        r.write_config()
+        r.process.send_signal(signal.SIGHUP)
+        relay.wait_for(lambda: r.events("run.reload_undone"))
+        r.wait_ready()
+        deliver(r, 0)  # the others have not even been restarted: their part only stands on other lines
+        assert others == {role: r.pids(role) for role in others}
+        (r.dir / "nothing-here").write_text("other-key")
+        r.process.send_signal(signal.SIGHUP)  # the same again, and now it works
+        relay.wait_for(lambda: len(r.events("ingest.started")) == 3)
+        r.wait_ready()
+        assert r.post(cloudwatch.body([cloudwatch.record(cloudwatch.some_points(5, MINUTE), "json")]), key="other-key").status == 200
+
+
+def test_ctrl_c_reaches_the_supervisor_alone():
+    r = relay.Relay("http://127.0.0.1:9/")
+    with r:
+        os.killpg(r.process.pid, signal.SIGINT)  # as a terminal does
+        assert r.process.wait(30) == 0
+        assert [(e["status"], e["signal"]) for e in r.events("role.exited")] == [(0, 0)] * 4
+
+
+def test_a_stop_while_nobody_waits_for_a_delivery_any_more():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url) as r:
+        workers = r.pids("convert")
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        c = r.connect(timeout=1)
+        with pytest.raises(OSError):
+            r.post(cloudwatch.body([cloudwatch.record(cloudwatch.some_points(5, MINUTE), "json")]), connection=c)
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset: ingest learns of it at once
+        c.close()
+        relay.wait_for(lambda: r.status()["ingest"]["connections"] == 0)
+        os.kill(r.pids("ingest")[0], signal.SIGTERM)  # the delivery's body is still with a worker
+        relay.wait_for(lambda: r.events("role.exited"))
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        assert r.events("role.exited")[0]["status"] == 0

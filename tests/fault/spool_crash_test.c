@@ -35,6 +35,7 @@ struct child {
 	struct writer *w;
 	struct delivery d[DELIVERIES];
 	size_t next, answered, settling, settled, full;
+	struct sp_timer pause;
 };
 
 static sqlite3 *child_db;
@@ -110,6 +111,12 @@ static void send_wave(struct child *c)
 	}
 }
 
+static void pause_over(void *arg)
+{
+	struct child *c = arg;
+	sp_loop_stop(c->loop);
+}
+
 static void too_late(void *arg)
 {
 	(void)arg;
@@ -148,13 +155,20 @@ static _Noreturn void child(enum plan plan, const char *dir, int report)
 			c->settling++;
 		}
 		sp_loop_run(c->loop);
-		size_t full = c->full;
-		delivery_init(&c->d[c->next], 5000, SLICE_BYTES);
-		c->d[c->next].r.done = stored;
-		c->d[c->next].r.arg = c;
-		writer_store(c->w, &c->d[c->next++].r);
-		sp_loop_run(c->loop);
-		_exit(c->full == full ? 0 : 97);
+		/* At once, or when the log has been emptied after a while of idleness. */
+		for (int i = 0; i < 2; i++) {
+			size_t full = c->full;
+			delivery_init(&c->d[c->next], 5000 + (uint64_t)i, SLICE_BYTES);
+			c->d[c->next].r.done = stored;
+			c->d[c->next].r.arg = c;
+			writer_store(c->w, &c->d[c->next++].r);
+			sp_loop_run(c->loop);
+			if (c->full == full)
+				_exit(0);
+			sp_timer_set(c->loop, &c->pause, 12000, pause_over, c);
+			sp_loop_run(c->loop);
+		}
+		_exit(97);
 	}
 	writer_close(&c->w);
 	_exit(0);
