@@ -42,15 +42,20 @@ static void reserve_make(struct spool *sp)
 	close(fd);
 }
 
-bool spool_make_way(struct spool *sp)
+static bool drop_reserve(struct spool *sp)
 {
 	char path[4096];
+	reserve_path(sp, path, sizeof path);
+	return unlink(path) == 0;
+}
+
+bool spool_make_way(struct spool *sp)
+{
 	struct sp_why why;
 	/* An empty log starts again at its beginning, in space that the file has already. */
 	if (db_wal_bytes(sp->db) && db_checkpoint(sp->db, false, &why) == SP_OK && db_wal_bytes(sp->db) == 0)
 		return true;
-	reserve_path(sp, path, sizeof path);
-	return unlink(path) == 0;
+	return drop_reserve(sp);
 }
 
 static void measure_disk(struct spool *sp)
@@ -181,6 +186,9 @@ enum sp_status spool_checkpoint(struct spool *sp, bool idle, struct sp_why *why)
 	if (db_wal_bytes(sp->db) == 0 || (!idle && db_wal_bytes(sp->db) < DB_WAL_MAX_BYTES))
 		return SP_OK;
 	enum sp_status status = db_checkpoint(sp->db, idle, why);
+	/* The log may hold pages beyond the end of the file: without room for them it can never be emptied, and a full disk stays full. */
+	if (status == SP_FULL && drop_reserve(sp))
+		status = db_checkpoint(sp->db, idle, why);
 	return status == SP_FULL ? SP_OK : status; /* the log keeps what it has; a later one moves it */
 }
 
