@@ -42,6 +42,16 @@ static inline int sp_cmp(struct sp_bytes a, struct sp_bytes b)
 	return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
+/* Without the spaces and tabs at both ends. */
+static inline struct sp_bytes sp_trim(struct sp_bytes s)
+{
+	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s.p++, s.n--;
+	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
 bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b); /* ASCII letters only */
 
 static inline bool sp_take_u8(struct sp_bytes *in, uint8_t *out)

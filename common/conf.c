@@ -122,8 +122,26 @@ static enum sp_status read_scalar(struct reader *r)
 	return put(r, v, null ? CONF_NULL : CONF_SCALAR, r->event.start_mark.line + 1);
 }
 
+static enum sp_status read_mapping(struct reader *r, int depth);
+
+/* The event at hand begins the first of a sequence of mappings: they lie below its path as .0, .1, ... */
+static enum sp_status read_rules(struct reader *r, int depth)
+{
+	size_t base = strlen(r->path);
+	for (size_t i = 0; r->event.type != YAML_SEQUENCE_END_EVENT; i++) {
+		if (r->event.type != YAML_MAPPING_START_EVENT || base + 24 >= sizeof r->path)
+			return refuse(r, "each item of this list must have names and values");
+		snprintf(r->path + base, sizeof r->path - base, ".%zu", i);
+		enum sp_status status = read_mapping(r, depth + 1);
+		r->path[base] = '\0';
+		if (status != SP_OK || (status = next_event(r)) != SP_OK)
+			return status;
+	}
+	return SP_OK;
+}
+
 /* The event at hand begins the sequence. */
-static enum sp_status read_sequence(struct reader *r)
+static enum sp_status read_sequence(struct reader *r, int depth)
 {
 	size_t line = r->event.start_mark.line + 1;
 	struct sp_buf items = {.max = FILE_BYTES};
@@ -133,6 +151,8 @@ static enum sp_status read_sequence(struct reader *r)
 			goto out;
 		if (r->event.type == YAML_SEQUENCE_END_EVENT)
 			break;
+		if (n == 0 && r->event.type == YAML_MAPPING_START_EVENT)
+			return read_rules(r, depth);
 		if (r->event.type != YAML_SCALAR_EVENT) {
 			status = refuse(r, "the items of this list must be plain text");
 			goto out;
@@ -151,15 +171,13 @@ out:
 	return status;
 }
 
-static enum sp_status read_mapping(struct reader *r, int depth);
-
 static enum sp_status read_value(struct reader *r, int depth)
 {
 	switch (r->event.type) {
 	case YAML_SCALAR_EVENT:
 		return read_scalar(r);
 	case YAML_SEQUENCE_START_EVENT:
-		return read_sequence(r);
+		return read_sequence(r, depth);
 	case YAML_MAPPING_START_EVENT:
 		return read_mapping(r, depth + 1);
 	case YAML_ALIAS_EVENT:

@@ -39,6 +39,17 @@ struct sp_map {
 	char **names, **values;
 	size_t n;
 };
+/* A list of rules, each a map; a list inside a rule is one value, its items parted by newlines. */
+struct sp_rules {
+	struct sp_map *v;
+	size_t n;
+};
+
+void sp_map_put(struct sp_map *m, const char *name, const char *value); /* copies both */
+const char *sp_map_get(const struct sp_map *m, const char *name);       /* NULL when there is no such name */
+void sp_map_free(struct sp_map *m);
+/* May a label have this name? [a-zA-Z_][a-zA-Z0-9_]*, not beginning with "__". */
+bool label_name_ok(const char *name);
 
 #define CONF_C_STR char *
 #define CONF_C_FILE char *
@@ -49,6 +60,7 @@ struct sp_map {
 #define CONF_C_CHOICE char *
 #define CONF_C_LIST struct sp_list
 #define CONF_C_MAP struct sp_map
+#define CONF_C_RULES struct sp_rules
 
 struct key_settings {
 	char *name;

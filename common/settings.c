@@ -10,7 +10,7 @@
 
 extern char **environ;
 
-enum type { STR, FILE_, BOOL, COUNT, SIZE, TIME, CHOICE, LIST, MAP };
+enum type { STR, FILE_, BOOL, COUNT, SIZE, TIME, CHOICE, LIST, MAP, RULES };
 #define FILE FILE_ /* the word of the list; stdio's is not used here */
 enum { I = SP_ROLE_INGEST, C = SP_ROLE_CONVERT, S = SP_ROLE_SHIP, R = SP_ROLE_RUN, ALL = SP_ROLE_ALL };
 
@@ -97,7 +97,7 @@ static const struct def *def_find(int group, const char *rest)
 		const struct def *d = &groups[group].defs[i];
 		size_t n = strlen(d->path);
 		if (strcmp(d->path, rest) == 0 ||
-		    (d->type == MAP && strncmp(d->path, rest, n) == 0 && rest[n] == '.' && rest[n + 1]))
+		    ((d->type == MAP || d->type == RULES) && strncmp(d->path, rest, n) == 0 && rest[n] == '.' && rest[n + 1]))
 			return d;
 	}
 	return NULL;
@@ -214,12 +214,47 @@ static void list_parse(const char *s, char sep, struct sp_list *out)
 	}
 }
 
-static void map_put(struct sp_map *m, const char *name, const char *value)
+void sp_map_put(struct sp_map *m, const char *name, const char *value)
 {
 	m->names = sp_realloc(m->names, (m->n + 1) * sizeof(char *));
 	m->values = sp_realloc(m->values, (m->n + 1) * sizeof(char *));
 	m->names[m->n] = sp_strdup(name);
 	m->values[m->n++] = sp_strdup(value);
+}
+
+void sp_map_free(struct sp_map *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		sp_free(m->names[i]), sp_free(m->values[i]);
+	sp_free(m->names);
+	sp_free(m->values);
+}
+
+const char *sp_map_get(const struct sp_map *m, const char *name)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->names[i], name) == 0)
+			return m->values[i];
+	return NULL;
+}
+
+/* at: "0.regex", that is the rule's place and what it says. */
+static bool rule_put(const struct def *d, struct sp_rules *rules, const char *at, const char *s, const char **right)
+{
+	char *key;
+	unsigned long place = strtoul(at, &key, 10);
+	*right = "a list of rules, the first numbered 0";
+	if (key == at || *key != '.' || place > rules->n)
+		return false;
+	*right = d->range;
+	if (!is_choice(d->range, key + 1))
+		return false;
+	if (place == rules->n) {
+		rules->v = sp_realloc(rules->v, (rules->n + 1) * sizeof *rules->v);
+		rules->v[rules->n++] = (struct sp_map){0};
+	}
+	sp_map_put(&rules->v[place], key + 1, s);
+	return true;
 }
 
 /* Writes the value into the struct at base; on failure says in `right` what would be right. rest: for the name in a
@@ -273,8 +308,10 @@ static bool value_parse(
 		if (strpbrk(s, "\r\n"))
 			return false;
 		if (rest[strlen(d->path)] == '.')
-			map_put(field, rest + strlen(d->path) + 1, s);
+			sp_map_put(field, rest + strlen(d->path) + 1, s);
 		return true;
+	case RULES:
+		return rest[strlen(d->path)] != '.' || rule_put(d, field, rest + strlen(d->path) + 1, s, right);
 	}
 	return false;
 }
@@ -294,17 +331,18 @@ static void group_free(int group, char *base)
 	for (size_t i = 0; i < groups[group].n; i++) {
 		const struct def *d = &groups[group].defs[i];
 		void *field = base + d->offset;
-		struct sp_map *map = field;
+		struct sp_rules *rules = field;
 		if (d->type == STR || d->type == FILE_ || d->type == CHOICE)
 			sp_free(*(char **)field);
 		else if (d->type == LIST)
 			list_free(field);
-		if (d->type != MAP)
-			continue;
-		for (size_t k = 0; k < map->n; k++)
-			sp_free(map->names[k]), sp_free(map->values[k]);
-		sp_free(map->names);
-		sp_free(map->values);
+		else if (d->type == MAP)
+			sp_map_free(field);
+		else if (d->type == RULES) {
+			for (size_t k = 0; k < rules->n; k++)
+				sp_map_free(&rules->v[k]);
+			sp_free(rules->v);
+		}
 	}
 }
 
@@ -322,6 +360,18 @@ void settings_free(struct settings **sp)
 	sp_free(s->dests);
 	sp_free(s);
 	*sp = NULL;
+}
+
+bool statistics_ok(const char *words)
+{
+	struct sp_list list = {0};
+	bool ok = true;
+	const struct def *d = def_find(DESTS, "statistics");
+	list_parse(words, strchr(words, '\n') ? '\n' : ',', &list);
+	for (size_t i = 0; i < list.n; i++)
+		ok = ok && is_choice(d->range, list.v[i]);
+	list_free(&list);
+	return ok;
 }
 
 /* ---- entries ---- */
@@ -441,17 +491,18 @@ static enum sp_status entry_apply(struct settings *s, const struct conf_entry *e
 			base_get(s, group, name);
 		return SP_OK;
 	}
-	bool inside_map = d->type == MAP && strcmp(rest, d->path) != 0;
-	if (e->kind == CONF_NULL && (d->type != MAP || inside_map))
+	bool has_more = d->type == MAP || d->type == RULES, inside = has_more && strcmp(rest, d->path) != 0;
+	if (e->kind == CONF_NULL && (!has_more || inside))
 		return sp_fail(why, SP_CONFIG, "%s: %s has no value", e->origin, e->path);
-	if (e->kind == CONF_LIST && d->type != LIST)
-		return sp_fail(why, SP_CONFIG, "%s: %s takes one value, not a list", e->origin, e->path);
-	if (e->kind == CONF_SCALAR && d->type == MAP && !inside_map)
-		return sp_fail(
-		    why, SP_CONFIG, "%s: %s takes names with values below it, not one value", e->origin, e->path);
+	if (e->kind == CONF_LIST && d->type != LIST && !(d->type == RULES && (inside || !e->value[0])))
+		return sp_fail(why, SP_CONFIG, "%s: %s takes %s", e->origin, e->path,
+		    d->type == RULES ? "rules, each with names and values, not plain items" : "one value, not a list");
+	if (e->kind == CONF_SCALAR && has_more && !inside)
+		return sp_fail(why, SP_CONFIG, "%s: %s takes %s, not one value", e->origin, e->path,
+		    d->type == MAP ? "names with values below it" : "a list of rules");
 	if (value_parse(d, base_get(s, group, name), rest, e->value, e->kind, &right))
 		return SP_OK;
-	if (d->type == STR || d->type == FILE_ || d->type == MAP) /* may be secret: not shown */
+	if (d->type == STR || d->type == FILE_ || d->type == MAP || d->type == RULES) /* may be secret: not shown */
 		return sp_fail(why, SP_CONFIG, "%s: %s: right is %s", e->origin, e->path, right);
 	return sp_fail(why, SP_CONFIG, "%s: %s is \"%.60s\": right is %s", e->origin, e->path, e->value, right);
 }
@@ -477,7 +528,7 @@ enum sp_status settings_load(const struct conf *c, enum sp_role role, struct set
 void settings_describe(struct sp_buf *out)
 {
 	static const char *const types[] = {
-	    "text", "file", "true or false", "number", "size", "time", "choice", "list", "names with values"};
+	    "text", "file", "true or false", "number", "size", "time", "choice", "list", "names with values", "list of rules"};
 	static const struct {
 		unsigned role;
 		const char *name;

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define FILTER_RULES_MAX 64 /* a bit each in convert */
 #define RUNTIME_DIR_BYTES 80 /* names of sockets come behind it, and the kernel takes 107 in all */
 
 /* "file:line: " of the first entry at or below path, or of the section above it; "" when nothing of it is written
@@ -21,17 +22,23 @@ static const char *where(const struct conf *c, const char *path, char *out, size
 	return out;
 }
 
-/* Refuses with the place of destinations.NAME.KEY, or of the destination when that is not written. */
+/* Refuses with the place of PATH.KEY, or of PATH when that is not written. */
+static enum sp_status refuse_at(
+    const struct conf *c, const char *path, const char *key, const char *what, struct sp_why *why)
+{
+	char full[256], place[256];
+	snprintf(full, sizeof full, "%s.%s", path, key);
+	if (!*where(c, full, place, sizeof place))
+		where(c, path, place, sizeof place);
+	return sp_fail(why, SP_CONFIG, "%s%s %s", place, full, what);
+}
+
 static enum sp_status refuse_dest(
     const struct conf *c, const struct dest_settings *d, const char *key, const char *what, struct sp_why *why)
 {
-	char path[256], place[256];
-	snprintf(path, sizeof path, "destinations.%s.%s", d->name, key);
-	if (!*where(c, path, place, sizeof place)) {
-		snprintf(path, sizeof path, "destinations.%s", d->name);
-		where(c, path, place, sizeof place);
-	}
-	return sp_fail(why, SP_CONFIG, "%sdestinations.%s.%s %s", place, d->name, key, what);
+	char path[96];
+	snprintf(path, sizeof path, "destinations.%s", d->name);
+	return refuse_at(c, path, key, what, why);
 }
 
 static bool loopback(struct sp_bytes host)
@@ -59,6 +66,58 @@ static bool url_parse(const char *url, bool *plain, bool *userinfo, struct sp_by
 	return host->n > 0;
 }
 
+bool label_name_ok(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+	return n > 0 && !name[n] && !(name[0] >= '0' && name[0] <= '9') && strncmp(name, "__", 2) != 0;
+}
+
+static enum sp_status check_labels(
+    const struct conf *c, const char *path, const char *section, const struct sp_map *labels, struct sp_why *why)
+{
+	char key[160];
+	for (size_t i = 0; i < labels->n; i++) {
+		snprintf(key, sizeof key, "%s.%s", section, labels->names[i]);
+		if (!label_name_ok(labels->names[i]))
+			return refuse_at(c, path, key,
+			    "is not the name of a label: right are letters, digits and _, no digit or __ first", why);
+	}
+	return SP_OK;
+}
+
+static enum sp_status check_filters(
+    const struct conf *c, const char *path, const struct sp_rules *rules, struct sp_why *why)
+{
+	char key[40];
+	if (rules->n > FILTER_RULES_MAX)
+		return refuse_at(c, path, "filters", "has more than 64 rules", why);
+	for (size_t i = 0; i < rules->n; i++) {
+		const struct sp_map *r = &rules->v[i];
+		const char *action = sp_map_get(r, "action"), *name = sp_map_get(r, "name");
+		snprintf(key, sizeof key, "filters.%zu", i);
+		if (!action || (strcmp(action, "include") != 0 && strcmp(action, "exclude") != 0))
+			return refuse_at(c, path, key, "needs an action: include or exclude", why);
+		if (r->n < (name ? 3u : 2u))
+			return refuse_at(c, path, key,
+			    "fits everything: it needs namespace, metric, dimensions, account or region", why);
+	}
+	return SP_OK;
+}
+
+static enum sp_status check_overrides(const struct conf *c, const char *path, const struct dest_settings *d, struct sp_why *why)
+{
+	char key[60];
+	for (size_t i = 0; i < d->statistics_overrides.n; i++) {
+		const char *statistics = sp_map_get(&d->statistics_overrides.v[i], "statistics");
+		snprintf(key, sizeof key, "statistics_overrides.%zu", i);
+		if (!statistics)
+			return refuse_at(c, path, key, "needs statistics: a list as in statistics, [] for none", why);
+		if (!statistics_ok(statistics))
+			return refuse_at(c, path, key, "names a statistic that there is not (`standpipe help settings`)", why);
+	}
+	return SP_OK;
+}
+
 static enum sp_status check_maps(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
 {
 	static const char *const ours[] = {"Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version",
@@ -77,15 +136,17 @@ static enum sp_status check_maps(const struct conf *c, const struct dest_setting
 					   : "cannot be set: standpipe sends its own",
 				    why);
 	}
-	for (size_t i = 0; i < d->external_labels.n; i++) {
-		const char *name = d->external_labels.names[i];
-		size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-		snprintf(key, sizeof key, "external_labels.%s", name);
-		if (name[n] || (name[0] >= '0' && name[0] <= '9') || strncmp(name, "__", 2) == 0)
-			return refuse_dest(c, d, key,
-			    "is not the name of a label: right are letters, digits and _, no digit or __ first", why);
-	}
 	return SP_OK;
+}
+
+static enum sp_status check_mapping(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	char path[96];
+	snprintf(path, sizeof path, "destinations.%s", d->name);
+	enum sp_status status = check_labels(c, path, "external_labels", &d->external_labels, why);
+	if (status == SP_OK)
+		status = check_filters(c, path, &d->filters, why);
+	return status == SP_OK ? check_overrides(c, path, d, why) : status;
 }
 
 static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
@@ -115,7 +176,25 @@ static enum sp_status check_dest(const struct conf *c, const struct dest_setting
 		return refuse_dest(c, d, "backoff.max", "is less than backoff.unreachable_max", why);
 	if (d->probe_min > d->probe_max)
 		return refuse_dest(c, d, "probe.max", "is less than probe.min", why);
-	return check_maps(c, d, why);
+	enum sp_status status = check_maps(c, d, why);
+	return status == SP_OK ? check_mapping(c, d, why) : status;
+}
+
+/* What ship needs of the access keys. */
+static enum sp_status check_key(const struct conf *c, const struct settings *s, const struct key_settings *k, struct sp_why *why)
+{
+	char path[96], what[120];
+	snprintf(path, sizeof path, "keys.%s", k->name);
+	for (size_t i = 0; i < k->destinations.n; i++) {
+		size_t d = 0;
+		while (d < s->n_dests && strcmp(s->dests[d].name, k->destinations.v[i]) != 0)
+			d++;
+		snprintf(what, sizeof what, "names \"%.64s\", and there is no such destination", k->destinations.v[i]);
+		if (d == s->n_dests)
+			return refuse_at(c, path, "destinations", what, why);
+	}
+	enum sp_status status = check_labels(c, path, "labels", &k->labels, why);
+	return status == SP_OK ? check_filters(c, path, &k->filters, why) : status;
 }
 
 static bool loopback_address(const char *address)
@@ -146,11 +225,11 @@ static enum sp_status check_ingest(const struct conf *c, const struct settings *
 	for (size_t i = 0; i < s->n_keys; i++) {
 		char path[128];
 		snprintf(path, sizeof path, "keys.%s", s->keys[i].name);
-		if (!s->keys[i].file == !s->keys[i].value)
-			return sp_fail(why, SP_CONFIG, "%s%s needs either file or value",
+		if (!!s->keys[i].file + !!s->keys[i].value + !!s->keys[i].hash.n != 1)
+			return sp_fail(why, SP_CONFIG, "%s%s needs either file, hash or value",
 			    where(c, path, place, sizeof place), path);
 	}
-	if (s->n_keys == 0 && !s->ingest_allow_unauthenticated && !loopback_address(s->ingest_listen))
+	if (s->n_keys == 0 && !s->ingest_keys_dir && !s->ingest_allow_unauthenticated && !loopback_address(s->ingest_listen))
 		return sp_fail(why, SP_CONFIG,
 		    "%sno access key is configured, and ingest.listen %s is open to others: set keys.NAME.file, or "
 		    "ingest.allow_unauthenticated: true",
@@ -207,5 +286,7 @@ enum sp_status settings_check(const struct conf *c, enum sp_role role, struct se
 		return sp_fail(why, SP_CONFIG, "no destination is configured: ship needs destinations.NAME.url");
 	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
 		status = check_dest(c, &s->dests[i], why);
+	for (size_t i = 0; status == SP_OK && i < s->n_keys; i++)
+		status = check_key(c, s, &s->keys[i], why);
 	return status;
 }

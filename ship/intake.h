@@ -13,7 +13,7 @@
 #include "common/conf.h"
 #include "common/loop.h"
 #include "proto/standpipe.pb-c.h"
-#include "ship/plan.h"
+#include "proto/plan.h"
 #include "ship/writer.h"
 
 struct intake;

@@ -8,7 +8,7 @@
 #include "common/pages.h"
 #include "common/sock.h"
 #include "ship/intake.h"
-#include "ship/plan.h"
+#include "proto/plan.h"
 #include "ship/senders.h"
 #include "ship/tools.h"
 
@@ -137,7 +137,7 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 	if (status == SP_OK) {
 		for (size_t i = 0; i < s->settings->n_dests; i++)
 			ids[i] = writer_dest_id(s->writer, s->settings->dests[i].name);
-		s->plan = plan_new(s->settings, ids);
+		s->plan = plan_new(s->settings, NULL, ids);
 		writer_on_accepting(s->writer, tell_state, s);
 		intake_set_plan(s->intake, s->plan);
 		tell_state(s);

@@ -7,7 +7,7 @@
 #define SHIP_STORE_H
 
 #include "proto/frame.h"
-#include "ship/plan.h"
+#include "proto/plan.h"
 #include "ship/writer.h"
 
 struct store {

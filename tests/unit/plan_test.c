@@ -1,5 +1,5 @@
 /* Settings to plan: who shares a group, and when the epoch is another one. */
-#include "ship/plan.h"
+#include "proto/plan.h"
 
 #include "common/alloc.h"
 
@@ -25,7 +25,7 @@ static struct settings *settings_of(const char *yaml)
 static uint64_t epoch_of(const char *yaml)
 {
 	struct settings *s = settings_of(yaml);
-	struct plan *p = plan_new(s, (const uint32_t[]){1, 2, 3, 4});
+	struct plan *p = plan_new(s, NULL, (const uint32_t[]){1, 2, 3, 4});
 	uint64_t epoch = p->message.epoch;
 	plan_free(&p);
 	settings_free(&s);
@@ -39,7 +39,7 @@ static void equal_mappings_share_a_group(void **state)
 					 "  b: {url: 'http://127.0.0.1:1/b', external_labels: {site: x}}\n"
 					 "  c: {url: 'http://127.0.0.1:1/c', receiver: mimir}\n"
 					 "  d: {url: 'http://127.0.0.1:1/d', timestamp: start}\n");
-	struct plan *p = plan_new(s, (const uint32_t[]){7, 8, 9, 10});
+	struct plan *p = plan_new(s, NULL, (const uint32_t[]){7, 8, 9, 10});
 	(void)state;
 	assert_int_equal(p->message.n_groups, 3);
 	assert_int_equal(p->dests[0].n, 2);
@@ -81,9 +81,46 @@ static void the_epoch_is_the_content(void **state)
 	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', external_labels: {b: c}}}"));
 }
 
+static const Standpipe__Group *group_of(const struct plan *p, size_t tenant, size_t i)
+{
+	assert_true(i < p->message.tenants[tenant]->n_groups);
+	return p->message.groups[p->message.tenants[tenant]->groups[i]];
+}
+
+static void a_key_with_settings_of_its_own_is_a_tenant(void **state)
+{
+	struct settings *s = settings_of("destinations:\n"
+					 "  a: {url: 'http://127.0.0.1:1/a', external_labels: {site: x, team: none}}\n"
+					 "  b: {url: 'http://127.0.0.1:1/b', filters: [{action: exclude, metric: [x, 'y*']}]}\n"
+					 "keys:\n"
+					 "  plain: {file: /k}\n"
+					 "  named: {file: /k, destinations: [a], labels: {team: core}}\n"
+					 "  narrow: {file: /k, naming: yace, filters: [{name: ec2, action: include, namespace: AWS/EC2}]}\n"
+					 "  some: {file: /k, destinations: [b]}\n");
+	struct plan *p = plan_new(s, NULL, (const uint32_t[]){7, 8});
+	(void)state;
+	assert_int_equal(p->message.n_tenants, 4); /* "", named, narrow, some: in the order of the settings */
+	assert_string_equal(p->message.tenants[0]->key_name, "");
+	assert_int_equal(p->message.tenants[0]->n_groups, 2);
+	assert_string_equal(p->message.tenants[1]->key_name, "named");
+	assert_int_equal(p->message.tenants[1]->n_groups, 1);
+	assert_int_equal(p->dests[group_of(p, 1, 0)->id].ids[0], 7);
+	assert_int_equal(group_of(p, 1, 0)->n_external_labels, 2);
+	assert_string_equal(group_of(p, 1, 0)->external_labels[0]->value, "core"); /* the key's, not the destination's */
+	assert_int_equal(p->message.tenants[2]->n_groups, 2);
+	assert_string_equal(group_of(p, 2, 0)->naming, "yace");
+	assert_int_equal(group_of(p, 2, 1)->n_filter_sets, 2); /* the destination's and the key's */
+	assert_int_equal(group_of(p, 2, 1)->filter_sets[0]->filters[0]->n_metrics, 2);
+	assert_string_equal(group_of(p, 2, 1)->filter_sets[1]->filters[0]->name, "ec2");
+	assert_true(group_of(p, 3, 0) == group_of(p, 0, 1)); /* the same mapping for the same destinations is one group */
+	plan_free(&p);
+	settings_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(equal_mappings_share_a_group), cmocka_unit_test(the_epoch_is_the_content)};
+	    cmocka_unit_test(equal_mappings_share_a_group), cmocka_unit_test(the_epoch_is_the_content),
+	    cmocka_unit_test(a_key_with_settings_of_its_own_is_a_tenant)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,12 +134,29 @@ static void the_rules_between_settings_hold(void **state)
 	    {SP_ROLE_SHIP, D("external_labels: {a-b: x}"), "is not the name of a label"},
 	    {SP_ROLE_SHIP, D("backoff: {min: 2s}"), "backoff.unreachable_max is less than backoff.min"},
 	    {SP_ROLE_SHIP, D("probe: {min: 20m}"), "probe.max is less than probe.min"},
+	    {SP_ROLE_SHIP, D("filters: [{action: include, namespace: [AWS/EC2, AWS/EBS]}]"), NULL},
+	    {SP_ROLE_SHIP, D("filters: [{acton: include}]"), "destinations.main.filters.0.acton: right is name|action|"},
+	    {SP_ROLE_SHIP, D("filters: [{metric: x}]"), "destinations.main.filters.0 needs an action"},
+	    {SP_ROLE_SHIP, D("filters: [{action: include, metric: x}, {name: all, action: exclude}]"),
+		"destinations.main.filters.1 fits everything"},
+	    {SP_ROLE_SHIP, D("filters: [a, b]"), "takes rules"},
+	    {SP_ROLE_SHIP, D("filters: [{action: include, metric: x}, b]"), "must have names and values"},
+	    {SP_ROLE_SHIP, D("filters: x"), "a list of rules, not one value"},
+	    {SP_ROLE_SHIP, D("filters: []"), NULL},
+	    {SP_ROLE_SHIP, D("statistics_overrides: [{metric: x}]"), "needs statistics"},
+	    {SP_ROLE_SHIP, D("statistics_overrides: [{metric: x, statistics: [sum, mean]}]"), "names a statistic"},
+	    {SP_ROLE_SHIP, D("statistics_overrides: [{metric: x, statistics: []}]"), NULL},
+	    {SP_ROLE_SHIP, D("write_relabel_configs: [{source_labels: [a, b], regex: \"x;y\", action: drop}]"), NULL},
+	    {SP_ROLE_SHIP, DEST "keys: {a: {destinations: [other]}}\n", "keys.a.destinations names \"other\""},
+	    {SP_ROLE_SHIP, DEST "keys: {a: {destinations: [main], labels: {__x: y}}}\n", "not the name of a label"},
+	    {SP_ROLE_INGEST, "keys: {a: {hash: [\"sha256:ab\"], value: x}}\n", "either file, hash or value"},
+	    {SP_ROLE_INGEST, "ingest: {keys_dir: /k}\n", NULL},
 	    {SP_ROLE_INGEST, "", "no access key is configured"},
 	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1}\n", NULL},
 	    {SP_ROLE_INGEST, "ingest: {allow_unauthenticated: true}\n", NULL},
 	    {SP_ROLE_INGEST, "ingest: {listen: \"\"}\n", "ingest.listen is empty"},
-	    {SP_ROLE_INGEST, "keys: {a: {}}\n", "keys.a needs either file or value"},
-	    {SP_ROLE_INGEST, OPEN "keys: {a: {file: /k, value: v}}\n", "keys.a needs either file or value"},
+	    {SP_ROLE_INGEST, "keys: {a: {}}\n", "keys.a needs either file, hash or value"},
+	    {SP_ROLE_INGEST, OPEN "keys: {a: {file: /k, value: v}}\n", "keys.a needs either file, hash or value"},
 	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1, tls: {cert: /c}}\n", "ingest.tls.key is missing"},
 	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1, paths: [x]}\n", "does not begin with /"},
 	    {SP_ROLE_INGEST, "ingest: {listen: 127.0.0.1:1, max_body: 200MiB}\n",
@@ -181,6 +198,26 @@ static void the_environment_overrides_and_only_double_underscores_are_ours(void 
 	assert_string_equal(why.text, "STANDPIPE_SPOOL__MAXI: there is no setting spool.maxi; did you mean spool.max?");
 }
 
+static void rules_keep_their_order_and_lists(void **state)
+{
+	(void)state;
+	const char *const env[] = {"STANDPIPE_DESTINATIONS__MAIN__WRITE_RELABEL_CONFIGS__1__REGEX=b", NULL};
+	struct settings *s = NULL;
+	struct sp_why why = {0};
+	assert_int_equal(load_env("destinations:\n  main:\n    url: https://x/\n    write_relabel_configs:\n"
+				  "    - source_labels: [__name__, job]\n      regex: a\n    - regex: x\n      action: labeldrop\n",
+			     env, SP_ROLE_SHIP, &s, &why),
+	    SP_OK);
+	assert_int_equal(s->dests[0].relabel.n, 2);
+	assert_string_equal(sp_map_get(&s->dests[0].relabel.v[0], "source_labels"), "__name__\njob");
+	assert_string_equal(sp_map_get(&s->dests[0].relabel.v[1], "regex"), "b");
+	assert_null(sp_map_get(&s->dests[0].relabel.v[1], "modulus"));
+	settings_free(&s);
+	const char *const gap[] = {"STANDPIPE_DESTINATIONS__MAIN__WRITE_RELABEL_CONFIGS__1__REGEX=b", NULL};
+	assert_int_equal(load_env(DEST, gap, SP_ROLE_SHIP, &s, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "the first numbered 0"));
+}
+
 static void a_secret_is_never_shown(void **state)
 {
 	(void)state;
@@ -216,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(a_refusal_names_file_line_and_what_is_right),
 	    cmocka_unit_test(the_rules_between_settings_hold),
 	    cmocka_unit_test(the_environment_overrides_and_only_double_underscores_are_ours),
+	    cmocka_unit_test(rules_keep_their_order_and_lists),
 	    cmocka_unit_test(a_secret_is_never_shown),
 	    cmocka_unit_test(names_are_sorted_and_described),
 	};
