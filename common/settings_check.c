@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define DESTINATIONS_MAX 64 /* a delivery is handed over with a payload for each */
 #define FILTER_RULES_MAX 64 /* a bit each in convert */
 #define RUNTIME_DIR_BYTES 80 /* names of sockets come behind it, and the kernel takes 107 in all */
 
@@ -284,6 +285,8 @@ enum sp_status settings_check(const struct conf *c, enum sp_role role, struct se
 		return status;
 	if (s->n_dests == 0)
 		return sp_fail(why, SP_CONFIG, "no destination is configured: ship needs destinations.NAME.url");
+	if (s->n_dests > DESTINATIONS_MAX)
+		return sp_fail(why, SP_CONFIG, "there are %zu destinations, and there can be %d", s->n_dests, DESTINATIONS_MAX);
 	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
 		status = check_dest(c, &s->dests[i], why);
 	for (size_t i = 0; status == SP_OK && i < s->n_keys; i++)

@@ -1,6 +1,7 @@
 #include "convert/delivery.h"
 
 #include "common/alloc.h"
+#include "convert/attributes.h"
 #include "convert/base64.h"
 #include "convert/encode.h"
 #include "convert/envelope.h"
@@ -12,21 +13,28 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #define REQUEST_ID_MAX 256
 #define YEAR_1971_MS INT64_C(31536000000)
 #define YEAR_2100_MS INT64_C(4102444800000)
 
 #define BODY_BYTES_PER_POINT 256
 #define LARGE_BYTES ((size_t)16 << 20)
+#define ENCODERS_KEPT 64 /* as many groups as one delivery can have; with hundreds of tenants the others' are made anew */
 
 struct converter {
 	struct sp_arena *arena; /* of one delivery */
 	size_t budget;
 	struct gunzip *gunzip;
-	struct encoder **encoders; /* one for each group */
-	struct convert_group *groups;
-	size_t n_groups;
-	int64_t max_future_ms;
+	Standpipe__Plan *plan;
+	struct group_encoder {
+		struct encoder *encoder; /* NULL: nobody has needed it lately */
+		uint64_t used;           /* number of the delivery that needed it last */
+	} * encoders;                    /* of the plan's groups */
+	uint64_t deliveries;
+	struct convert_group groups[ENCODERS_KEPT]; /* results of one delivery */
 };
 
 /* The largest body takes three times its size while it is decoded and mapped, and a body is at most half of the budget: so twice
@@ -40,11 +48,13 @@ struct converter *converter_new(size_t memory_budget)
 	return c;
 }
 
-static void encoders_free(struct encoder **v, size_t n)
+static void plan_drop(Standpipe__Plan *plan, struct group_encoder *encoders)
 {
-	for (size_t i = 0; i < n; i++)
-		encoder_free(&v[i]);
-	sp_free(v);
+	for (size_t i = 0; plan && i < plan->n_groups; i++)
+		encoder_free(&encoders[i].encoder);
+	sp_free(encoders);
+	if (plan)
+		standpipe__plan__free_unpacked(plan, NULL);
 }
 
 void converter_free(struct converter **cp)
@@ -53,8 +63,7 @@ void converter_free(struct converter **cp)
 	*cp = NULL;
 	if (!c)
 		return;
-	encoders_free(c->encoders, c->n_groups);
-	sp_free(c->groups);
+	plan_drop(c->plan, c->encoders);
 	gunzip_free(&c->gunzip);
 	sp_arena_free(&c->arena);
 	sp_free(c);
@@ -64,29 +73,47 @@ void converter_rest(struct converter *c)
 {
 	bool large = sp_arena_used(c->arena) > LARGE_BYTES;
 	sp_arena_reset(c->arena);
-	for (size_t i = 0; i < c->n_groups; i++)
-		encoder_rest(c->encoders[i]);
+	for (size_t i = 0; c->plan && i < c->plan->n_groups; i++)
+		if (c->encoders[i].encoder)
+			encoder_rest(c->encoders[i].encoder);
 	if (large)
 		malloc_trim(0); /* many small pieces do not find their way back to the system by themselves */
 }
 
-enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *plan, struct sp_why *why)
+/* By way of the wire: protobuf-c has no other copy. */
+static Standpipe__Plan *plan_copy(const Standpipe__Plan *plan)
 {
-	size_t n = plan->n_groups;
-	struct encoder **encoders = sp_new_array(struct encoder *, n + 1);
-	for (size_t i = 0; i < n; i++) {
-		enum sp_status status = encoder_new(plan->groups[i], c->budget / 4, &encoders[i], why);
+	size_t n = standpipe__plan__get_packed_size(plan);
+	uint8_t *packed = sp_alloc(n + 1);
+	standpipe__plan__pack(plan, packed);
+	Standpipe__Plan *copy = standpipe__plan__unpack(NULL, n, packed);
+	sp_free(packed);
+	return copy;
+}
+
+enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *from, struct sp_why *why)
+{
+	for (size_t i = 0; i < from->n_tenants; i++)
+		for (size_t k = 0; k < from->tenants[i]->n_groups; k++)
+			if (from->tenants[i]->groups[k] >= from->n_groups)
+				return sp_fail(why, SP_CONFIG, "the plan has no group %u", from->tenants[i]->groups[k]);
+	Standpipe__Plan *plan = plan_copy(from);
+	if (!plan)
+		return sp_fail(why, SP_NO_MEM, "no memory for the plan");
+	struct group_encoder *encoders = sp_new_array(struct group_encoder, plan->n_groups + 1);
+	/* Each is made once here, so that a plan that cannot be followed is refused as a whole. */
+	for (size_t i = 0; i < plan->n_groups; i++) {
+		enum sp_status status = encoder_new(plan->groups[i], c->budget / 4, &encoders[i].encoder, why);
 		if (status != SP_OK) {
-			encoders_free(encoders, n);
+			plan_drop(plan, encoders);
 			return status;
 		}
+		if (i >= ENCODERS_KEPT)
+			encoder_free(&encoders[i].encoder);
 	}
-	encoders_free(c->encoders, c->n_groups);
-	sp_free(c->groups);
+	plan_drop(c->plan, c->encoders);
+	c->plan = plan;
 	c->encoders = encoders;
-	c->groups = sp_new_array(struct convert_group, n + 1);
-	c->n_groups = n;
-	c->max_future_ms = plan->max_future_ms;
 	return SP_OK;
 }
 
@@ -225,7 +252,7 @@ static enum sp_status decode_records(struct converter *c, const struct envelope 
 	struct evidence evidence;
 	evidence_begin(&evidence, c->arena);
 	struct decoder d = {.arena = c->arena, .points = points, .gunzip = c->gunzip, .bad = take_bad_piece, .arg = &evidence};
-	int64_t limit_ms = (in->now_ms > out->sent_ms ? in->now_ms : out->sent_ms) + c->max_future_ms;
+	int64_t limit_ms = (in->now_ms > out->sent_ms ? in->now_ms : out->sent_ms) + c->plan->max_future_ms;
 	for (size_t i = 0; i < envelope->n_records; i++) {
 		enum sp_status status = decode_record(&d, &evidence, &envelope->records[i], (int)i, limit_ms);
 		if (status != SP_OK)
@@ -246,12 +273,87 @@ static enum sp_status decode_records(struct converter *c, const struct envelope 
 	return SP_OK;
 }
 
+/* ---- groups ---- */
+
+static const Standpipe__Tenant *find_tenant(const Standpipe__Plan *plan, struct sp_bytes key_name)
+{
+	const Standpipe__Tenant *others = NULL;
+	for (size_t i = 0; i < plan->n_tenants; i++) {
+		if (sp_eq(sp_str(plan->tenants[i]->key_name), key_name))
+			return plan->tenants[i];
+		if (!plan->tenants[i]->key_name[0])
+			others = plan->tenants[i];
+	}
+	return others;
+}
+
+static bool matches(const Standpipe__Group *g, const struct attributes *a)
+{
+	for (size_t i = 0; i < g->n_match_attributes; i++) {
+		struct sp_bytes value = attributes_get(a, sp_str(g->match_attributes[i]->name));
+		if (!value.n || XXH3_64bits(value.p, value.n) != g->match_attributes[i]->value_hash)
+			return false;
+	}
+	return true;
+}
+
+/* The encoder of a group; where too many are kept, the one that has not been needed longest makes way. */
+static enum sp_status get_encoder(struct converter *c, size_t group, struct encoder **out, struct sp_why *why)
+{
+	struct group_encoder *e = &c->encoders[group], *oldest = NULL;
+	size_t kept = 0;
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; !e->encoder && i < c->plan->n_groups; i++) {
+		struct group_encoder *other = &c->encoders[i];
+		kept += other->encoder != NULL;
+		if (other->encoder && (!oldest || other->used < oldest->used))
+			oldest = other;
+	}
+	if (kept >= ENCODERS_KEPT)
+		encoder_free(&oldest->encoder);
+	if (!e->encoder)
+		status = encoder_new(c->plan->groups[group], c->budget / 4, &e->encoder, why);
+	e->used = c->deliveries;
+	*out = e->encoder;
+	return status;
+}
+
+/* Groups that ask for certain attributes take the deliveries that have them from all groups that do not ask. */
+static enum sp_status encode_groups(struct converter *c, const struct convert_in *in, const struct attributes *attributes,
+    const struct cw_points *points, struct convert_out *out, struct sp_why *why)
+{
+	const Standpipe__Tenant *tenant = find_tenant(c->plan, in->key_name);
+	bool taken = false;
+	enum sp_status status = SP_OK;
+	c->deliveries++;
+	for (size_t i = 0; tenant && i < tenant->n_groups; i++) {
+		const Standpipe__Group *g = c->plan->groups[tenant->groups[i]];
+		taken |= g->n_match_attributes && matches(g, attributes);
+	}
+	for (size_t i = 0; tenant && i < tenant->n_groups && status == SP_OK; i++) {
+		const Standpipe__Group *g = c->plan->groups[tenant->groups[i]];
+		struct encoder *encoder;
+		if ((g->n_match_attributes > 0) != taken || !matches(g, attributes))
+			continue;
+		if (out->n_groups == ENCODERS_KEPT)
+			return sp_fail(why, SP_TOO_BIG, "more than %d mapping groups for one delivery", ENCODERS_KEPT);
+		status = get_encoder(c, tenant->groups[i], &encoder, why);
+		if (status == SP_OK)
+			status = encoder_run(encoder, points, c->arena, &c->groups[out->n_groups]);
+		if (status == SP_OK)
+			out->samples += c->groups[out->n_groups++].samples;
+	}
+	out->groups = c->groups;
+	return status;
+}
+
 static enum sp_status convert(
     struct converter *c, const struct convert_in *in, struct convert_out *out, struct sp_why *why)
 {
 	struct sp_bytes json;
 	struct envelope envelope;
 	struct cw_points points = {0};
+	struct attributes attributes;
 	out->request_id = in->has_request_id ? in->request_id : (struct sp_bytes){0};
 	check_id(out);
 	enum sp_status status = out->http_status ? SP_OK : inflate_body(c, in, out, &json, why);
@@ -263,13 +365,13 @@ static enum sp_status convert(
 	points.cap = json.n / BODY_BYTES_PER_POINT + 16;
 	points.v = sp_arena_alloc(c->arena, points.cap * sizeof(*points.v));
 	status = points.v ? decode_records(c, &envelope, in, &points, out) : SP_NO_MEM;
-	for (size_t i = 0; i < c->n_groups && status == SP_OK; i++) {
-		status = encoder_run(c->encoders[i], &points, c->arena, &c->groups[i]);
-		out->samples += c->groups[i].samples;
-	}
-	out->groups = c->groups;
-	out->n_groups = c->n_groups;
-	return status;
+	if (status == SP_OK)
+		status = attributes_read(in->common_attributes, c->arena, &attributes);
+	if (status != SP_OK)
+		return status;
+	out->attributes_left_out = attributes.left_out;
+	out->attributes_text = attributes.why_out;
+	return encode_groups(c, in, &attributes, &points, out, why);
 }
 
 enum sp_status converter_run(

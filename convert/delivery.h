@@ -16,6 +16,7 @@ struct convert_in {
 	size_t max_inflated;
 	bool has_request_id;
 	struct sp_bytes request_id, source_arn, common_attributes;
+	struct sp_bytes key_name; /* chooses the groups */
 	int64_t now_ms; /* own clock; the envelope's timestamp guards against a slow one */
 };
 
@@ -47,6 +48,8 @@ struct convert_out {
 	char text[512];
 	struct sp_bytes request_id; /* to echo */
 	uint64_t records, messages, points[CW_FORMATS], samples, demo, quarantined;
+	uint64_t attributes_left_out;
+	const char *attributes_text; /* why the first of them was; NULL: all is well */
 	uint64_t dropped_values; /* NaN, quantiles out of range, repeated keys */
 	struct sp_bytes account; /* of the first point */
 	int64_t sent_ms;         /* envelope's timestamp, 0 when none */
@@ -60,7 +63,7 @@ struct converter;
 
 struct converter *converter_new(size_t memory_budget);
 void converter_free(struct converter **c);
-/* The plan is unpacked by the caller and borrowed for the call; caches of the former plan are dropped. */
+/* Copies the plan; caches of the former one are dropped. A plan that cannot be followed leaves the former in force. */
 SP_CHECKED enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *plan, struct sp_why *why);
 /* The results of the last run are not needed any more: gives back the memory that only a large delivery takes. */
 void converter_rest(struct converter *c);

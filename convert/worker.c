@@ -244,6 +244,8 @@ static void count(const struct convert_out *out)
 	sp_metric_add(M_CONVERT_SAMPLES, NULL, (double)out->samples);
 	if (out->dropped_values)
 		sp_metric_add(M_CONVERT_DROPPED_VALUES, NULL, (double)out->dropped_values);
+	if (out->attributes_left_out)
+		sp_metric_add(M_CONVERT_ATTRIBUTES_LEFT_OUT, NULL, (double)out->attributes_left_out);
 }
 
 /* A body that crashes workers: handed on as one piece, not looked into. */
@@ -270,6 +272,7 @@ static enum sp_status run_converter(
 	    .has_request_id = m->has_request_id,
 	    .request_id = sp_str(m->request_id),
 	    .source_arn = sp_str(m->source_arn),
+	    .key_name = sp_str(m->key_name),
 	    .common_attributes = sp_bytes(m->common_attributes.data, m->common_attributes.len),
 	    .now_ms = sp_wall_ms()};
 	struct sp_mono start = sp_mono_now();

@@ -73,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		g.max_samples = 50;
 		plan.groups = groups;
 		plan.n_groups = 1;
+		lib_one_tenant(&plan);
 		plan.max_future_ms = 600000;
 		c = converter_new((size_t)64 << 20);
 		expect(converter_plan(c, &plan, NULL) == SP_OK);

@@ -205,3 +205,16 @@ void lib_envelope_end(struct sp_buf *out)
 {
 	sp_buf_str(out, "]}");
 }
+
+void lib_one_tenant(Standpipe__Plan *plan)
+{
+	static Standpipe__Tenant tenant, *tenants[] = {&tenant};
+	static uint32_t all[64];
+	for (uint32_t i = 0; i < 64; i++)
+		all[i] = i;
+	standpipe__tenant__init(&tenant);
+	tenant.groups = all;
+	tenant.n_groups = plan->n_groups;
+	plan->tenants = tenants;
+	plan->n_tenants = 1;
+}

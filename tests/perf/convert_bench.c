@@ -146,6 +146,7 @@ static void bench(const char *name, const struct sp_buf *bodies, size_t n)
 	group.n_statistics = 4;
 	plan.groups = groups;
 	plan.n_groups = 1;
+	lib_one_tenant(&plan);
 	nothing.max_future_ms = plan.max_future_ms = 600000;
 
 	struct converter *c = converter_new((size_t)256 << 20);

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #define MINUTE 60000
 #define T0 1700000040000
 #define POINTS 300
@@ -71,6 +74,7 @@ static struct converter *new_converter(size_t budget)
 	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
 	plan.groups = groups;
 	plan.n_groups = 1;
+	lib_one_tenant(&plan);
 	plan.max_future_ms = 10 * MINUTE;
 	assert_int_equal(converter_plan(c, &plan, NULL), SP_OK);
 	return c;
@@ -423,6 +427,7 @@ static void each_group_of_the_plan_gets_its_own_payload(void **state)
 	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
 	plan.groups = groups;
 	plan.n_groups = 2;
+	lib_one_tenant(&plan);
 	struct converter *c = converter_new(0);
 	assert_int_equal(converter_plan(c, &plan, NULL), SP_OK);
 	struct convert_in in = input(&body);
@@ -438,6 +443,75 @@ static void each_group_of_the_plan_gets_its_own_payload(void **state)
 	assert_int_equal(converter_run(c, &in, &out, NULL), SP_OK);
 	assert_int_equal(out.n_groups, 2);
 	sp_buf_free(&body);
+	converter_free(&c);
+}
+
+/* The ids of the groups that a delivery is made for, such as "0 2". */
+static void groups_are(struct converter *c, const char *key, const char *attributes, const char *ids)
+{
+	static struct fixture f;
+	make_points(&f);
+	struct sp_buf body = body_of(CW_JSON, f.p, 1, 1), got = {0};
+	struct convert_in in = input(&body);
+	struct convert_out out;
+	in.key_name = sp_str(key);
+	in.common_attributes = sp_str(attributes);
+	assert_int_equal(converter_run(c, &in, &out, NULL), SP_OK);
+	for (size_t i = 0; i < out.n_groups; i++)
+		sp_buf_printf(&got, "%s%u", i ? " " : "", out.groups[i].id);
+	assert_true(sp_eq(sp_buf_view(&got), sp_str(ids)));
+	sp_buf_free(&got);
+	sp_buf_free(&body);
+}
+
+static void a_tenant_gets_its_own_groups_and_attributes_choose_among_them(void **state)
+{
+	(void)state;
+	enum { GROUPS = 200 };
+	static Standpipe__Group g[GROUPS], *groups[GROUPS];
+	Standpipe__AttributeMatch match = STANDPIPE__ATTRIBUTE_MATCH__INIT, *matches[] = {&match};
+	Standpipe__Tenant others = STANDPIPE__TENANT__INIT, one = STANDPIPE__TENANT__INIT, many[GROUPS], *tenants[GROUPS + 2];
+	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+	char names[GROUPS][8];
+	match.name = (char *)(uintptr_t)"Listener";
+	match.value_hash = XXH3_64bits("eu", 2);
+	for (uint32_t i = 0; i < GROUPS; i++) {
+		g[i] = cloudwatch_group();
+		groups[i] = &g[i];
+		g[i].id = i;
+	}
+	g[2].match_attributes = matches;
+	g[2].n_match_attributes = 1;
+	others.groups = (uint32_t[]){0, 2};
+	others.n_groups = 2;
+	one.key_name = (char *)(uintptr_t)"one";
+	one.groups = (uint32_t[]){1};
+	one.n_groups = 1;
+	tenants[0] = &others, tenants[1] = &one;
+	for (uint32_t i = 0; i < GROUPS; i++) { /* more tenants than encoders are kept */
+		snprintf(names[i], sizeof names[i], "k%u", i);
+		standpipe__tenant__init(&many[i]);
+		many[i].key_name = names[i];
+		many[i].groups = &g[i].id;
+		many[i].n_groups = 1;
+		tenants[2 + i] = &many[i];
+	}
+	plan.groups = groups;
+	plan.n_groups = GROUPS;
+	plan.tenants = tenants;
+	plan.n_tenants = GROUPS + 2;
+	plan.max_future_ms = 10 * MINUTE;
+	struct converter *c = converter_new(0);
+	assert_int_equal(converter_plan(c, &plan, NULL), SP_OK);
+	groups_are(c, "one", "", "1");
+	groups_are(c, "unknown", "", "0");
+	groups_are(c, "", "{\"commonAttributes\":{\"LISTENER\":\"eu\"}}", "2");
+	groups_are(c, "", "{\"commonAttributes\":{\"LISTENER\":\"us\"}}", "0");
+	for (int round = 0; round < 2; round++)
+		for (uint32_t i = 3; i < GROUPS; i++)
+			groups_are(c, names[i], "", names[i] + 1);
+	one.groups[0] = GROUPS;
+	assert_int_equal(converter_plan(c, &plan, NULL), SP_CONFIG);
 	converter_free(&c);
 }
 
@@ -483,6 +557,7 @@ int main(void)
 		cmocka_unit_test(evidence_is_bounded_and_counts_everything),
 		cmocka_unit_test(too_little_memory_means_not_now),
 		cmocka_unit_test(each_group_of_the_plan_gets_its_own_payload),
+		cmocka_unit_test(a_tenant_gets_its_own_groups_and_attributes_choose_among_them),
 		cmocka_unit_test(the_capture_makes_the_known_number_of_samples),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
