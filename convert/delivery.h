@@ -24,6 +24,7 @@ struct convert_slice {
 	uint32_t shard, len, raw_len, series, samples;
 	uint64_t off;
 	int64_t min_ms, max_ms;
+	const char *dead_reason; /* not NULL: these samples become dead letters, no receiver is asked */
 };
 
 struct convert_group {
@@ -32,6 +33,8 @@ struct convert_group {
 	const struct convert_slice *slices;
 	size_t n_slices;
 	uint64_t samples, merged;
+	uint64_t dropped;     /* samples older than the group's max_age */
+	struct sp_bytes info; /* what the metrics are (proto/info.h) */
 };
 
 struct convert_quarantine {

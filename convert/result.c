@@ -42,6 +42,8 @@ static bool fill_group(const struct convert_group *g, Standpipe__StoreGroup *out
 		return false;
 	out->group = g->id;
 	out->merged = g->merged;
+	out->dropped = g->dropped;
+	out->info = (ProtobufCBinaryData){.len = g->info.n, .data = (uint8_t *)(uintptr_t)g->info.p};
 	out->n_slices = g->n_slices;
 	out->slices = (Standpipe__Slice **)pointers;
 	for (size_t i = 0; i < g->n_slices; i++) {
@@ -56,6 +58,7 @@ static bool fill_group(const struct convert_group *g, Standpipe__StoreGroup *out
 		to->samples = from->samples;
 		to->min_ms = from->min_ms;
 		to->max_ms = from->max_ms;
+		to->dead_reason = (char *)(from->dead_reason ? from->dead_reason : "");
 	}
 	return true;
 }

@@ -215,39 +215,69 @@ static enum sp_status batch_insert(struct spool *sp, const struct batch *b, uint
 		why);
 }
 
+/* A slice that no receiver is asked to take. */
+static enum sp_status store_dead(struct spool *sp, const struct store_request *r, const struct store_group *g,
+	const struct store_slice *s, uint32_t dest, struct sp_why *why)
+{
+	const struct dead_letter d = {.dest = dest, .reason = s->dead_reason, .body = sp_bytes(g->bytes + s->off, s->len),
+		.series = s->series, .samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .shard = s->shard};
+	sp->dests[dest].totals.accepted += s->samples;
+	sp->dests[dest].totals.dead_lettered += s->samples;
+	return evidence_add_dead(sp, &d, r->key_name, why);
+}
+
+static enum sp_status store_batch(struct spool *sp, const struct store_request *r, const struct store_group *g,
+	const struct store_slice *s, uint32_t dest, uint64_t payload, struct batch *b, struct sp_why *why)
+{
+	*b = (struct batch){.seq = sp->next_seq++, .payload = payload, .dest = dest, .shard = s->shard, .off = (uint32_t)s->off,
+		.len = s->len, .raw_len = s->raw_len, .series = s->series, .samples = s->samples, .min_ms = s->min_ms,
+		.max_ms = s->max_ms, .accepted_ms = r->received_ms};
+	enum sp_status status = batch_insert(sp, b, sp_crc32c(0, g->bytes + s->off, s->len), why);
+	if (status != SP_OK)
+		return status;
+	struct writer_totals *t = &sp->dests[dest].totals;
+	t->accepted += b->samples;
+	t->spooled += b->samples;
+	t->batches++;
+	if (!t->oldest_ms || b->min_ms < t->oldest_ms)
+		t->oldest_ms = b->min_ms;
+	tx_ref(sp, payload, 1);
+	return SP_OK;
+}
+
+static bool has_batches(const struct store_group *g)
+{
+	size_t i = 0;
+	while (i < g->n_slices && g->slices[i].dead_reason)
+		i++;
+	return i < g->n_slices && g->n_dests;
+}
+
 static enum sp_status store_group(struct spool *sp, const struct store_request *r, const struct store_group *g,
 	spool_batch_fn fn, void *arg, struct sp_why *why)
 {
-	struct sp_bytes body = sp_bytes(g->bytes, g->n);
 	uint64_t payload = sp->next_seq;
 	enum sp_status status = SP_OK;
 	for (size_t d = 0; d < g->n_dests; d++) {
-		sp->dests[g->dests[d]].totals.accepted += g->merged;
-		sp->dests[g->dests[d]].totals.merged += g->merged;
+		struct writer_totals *t = &sp->dests[g->dests[d]].totals;
+		t->accepted += g->merged + g->dropped;
+		t->merged += g->merged;
+		t->dropped += g->dropped;
 	}
-	if (g->n_slices && g->n_dests)
-		status = db_run(sp->db, "INSERT INTO payload(id, crc, sender, body) VALUES (?1, ?2, ?3, ?4)",
+	if (has_batches(g))
+		status = db_run(sp->db, "INSERT INTO payload(id, crc, sender, info, body) VALUES (?1, ?2, ?3, ?4, ?5)",
 			DB_ARGS(db_int((int64_t)payload), db_int(sp_crc32c(0, g->bytes, g->n)), db_text(r->key_name),
-				db_blob(body)),
+				db_blob(g->info), db_blob(sp_bytes(g->bytes, g->n))),
 			why);
 	for (size_t i = 0; i < g->n_slices && status == SP_OK; i++) {
-		const struct store_slice *s = &g->slices[i];
-		uint32_t crc = sp_crc32c(0, g->bytes + s->off, s->len);
 		for (size_t d = 0; d < g->n_dests && status == SP_OK; d++) {
-			struct batch b = {.seq = sp->next_seq++, .payload = payload, .dest = g->dests[d], .shard = s->shard,
-				.off = (uint32_t)s->off, .len = s->len, .raw_len = s->raw_len, .series = s->series,
-				.samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .accepted_ms = r->received_ms};
-			status = batch_insert(sp, &b, crc, why);
-			if (status != SP_OK)
-				break;
-			struct writer_totals *t = &sp->dests[b.dest].totals;
-			t->accepted += b.samples;
-			t->spooled += b.samples;
-			t->batches++;
-			if (!t->oldest_ms || b.min_ms < t->oldest_ms)
-				t->oldest_ms = b.min_ms;
-			tx_ref(sp, payload, 1);
-			if (fn)
+			struct batch b;
+			if (g->slices[i].dead_reason) {
+				status = store_dead(sp, r, g, &g->slices[i], g->dests[d], why);
+				continue;
+			}
+			status = store_batch(sp, r, g, &g->slices[i], g->dests[d], payload, &b, why);
+			if (status == SP_OK && fn)
 				fn(arg, &b, g);
 		}
 	}
@@ -273,7 +303,7 @@ static uint64_t store_size(const struct store_request *r)
 {
 	uint64_t n = STORE_OVERHEAD_BYTES;
 	for (size_t i = 0; i < r->n_groups; i++)
-		n += r->groups[i].n + DB_PAGE_BYTES;
+		n += r->groups[i].n + r->groups[i].info.n + DB_PAGE_BYTES;
 	for (size_t i = 0; i < r->n_quarantine; i++)
 		n += r->quarantine[i].bytes.n;
 	return n;

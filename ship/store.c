@@ -7,6 +7,13 @@ static const Standpipe__Store *message_of(const struct frame *f)
 	return (const Standpipe__Store *)f->message;
 }
 
+/* A reason becomes a label and a column: a word of ours. */
+static bool is_word(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
+	return n > 0 && n <= 32 && s[n] == '\0';
+}
+
 static enum sp_status check_group(
     const Standpipe__StoreGroup *g, struct sp_bytes payload, const struct plan *plan, struct sp_why *why)
 {
@@ -21,15 +28,10 @@ static enum sp_status check_group(
 			return sp_fail(why, SP_BAD_DATA, "group %u has no shard %u", g->group, s->shard);
 		if (s->len == 0 || s->off > payload.n || s->len > payload.n - s->off)
 			return sp_fail(why, SP_BAD_DATA, "a slice of group %u lies outside its payload", g->group);
+		if (s->dead_reason[0] && !is_word(s->dead_reason))
+			return sp_fail(why, SP_BAD_DATA, "the reason for a dead letter of group %u is no word", g->group);
 	}
 	return SP_OK;
-}
-
-/* A reason becomes a label and a column: a word of ours. */
-static bool is_word(const char *s)
-{
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
-	return n > 0 && n <= 32 && s[n] == '\0';
 }
 
 static enum sp_status check(const struct frame *f, const struct plan *plan, struct sp_why *why)
@@ -94,6 +96,8 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 		    .slices = at.slices,
 		    .n_slices = g->n_slices,
 		    .merged = g->merged,
+		    .dropped = g->dropped,
+		    .info = sp_bytes(g->info.data, g->info.len),
 		    .dests = at.dests,
 		    .n_dests = dests->n};
 		for (size_t k = 0; k < g->n_slices; k++) {
@@ -105,7 +109,8 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 			    .samples = from->samples,
 			    .off = from->off,
 			    .min_ms = from->min_ms,
-			    .max_ms = from->max_ms};
+			    .max_ms = from->max_ms,
+			    .dead_reason = from->dead_reason[0] ? from->dead_reason : NULL};
 		}
 		/* Copied: a reload may replace the plan before the commit. */
 		for (size_t k = 0; k < dests->n; k++)

@@ -20,6 +20,7 @@ struct store_slice {
 	uint32_t shard, len, raw_len, series, samples;
 	uint64_t off;
 	int64_t min_ms, max_ms;
+	const char *dead_reason; /* not NULL: goes to the dead letters, not to the receiver */
 };
 
 struct store_group {
@@ -28,7 +29,8 @@ struct store_group {
 	size_t n;
 	struct store_slice *slices;
 	size_t n_slices;
-	uint64_t merged;
+	uint64_t merged, dropped; /* samples that are in no slice */
+	struct sp_bytes info;     /* what the metrics are (proto/info.h) */
 	const uint32_t *dests; /* destination ids that take this payload */
 	size_t n_dests;
 };

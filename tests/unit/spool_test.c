@@ -198,6 +198,55 @@ static void a_rollback_undoes_everything(void **state)
 	delivery_clear(&d);
 }
 
+static void what_the_converter_left_out_is_in_the_books(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery d;
+	struct batch b[2];
+	opened(f);
+	delivery_init(&d, 1, 100); /* four slices of 10, 11, 12 and 13 samples, for two destinations */
+	d.group.dropped = 5;
+	d.group.merged = 3;
+	d.group.info = SP_LIT("info");
+	d.slices[1].dead_reason = "label_limit";
+	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
+	for (int i = 0; i < 2; i++) {
+		const struct writer_totals *t = spool_totals(f->sp, 2);
+		assert_int_equal(t->accepted, 46 + 5 + 3);
+		assert_int_equal(t->spooled, 35);
+		assert_int_equal(t->dead_lettered, 11);
+		assert_int_equal(t->dropped, 5);
+		assert_int_equal(t->merged, 3);
+		assert_int_equal(spool_sizes(f->sp).dead_rows, 2);
+		assert_int_equal(listed(f->sp, 1, 1, b, 2), 0);
+		assert_int_equal(listed(f->sp, 1, 2, b, 2), 1);
+		assert_books(f->sp);
+		closed(f);
+		if (i == 0)
+			opened(f);
+	}
+	edit(f, "CREATE TABLE proof(x CHECK (x)); INSERT INTO proof SELECT info = CAST('info' AS BLOB) FROM payload;"
+		"INSERT INTO proof SELECT reason = 'label_limit' AND sender = 'prod' AND samples = 11 AND length(body) = 100 FROM dead");
+	delivery_clear(&d);
+}
+
+static void a_delivery_of_dead_letters_alone_keeps_no_payload(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery d;
+	opened(f);
+	delivery_init(&d, 1, 100);
+	for (int i = 0; i < 4; i++)
+		d.slices[i].dead_reason = "label_limit";
+	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, 46);
+	assert_int_equal(spool_totals(f->sp, 1)->batches, 0);
+	assert_books(f->sp);
+	closed(f);
+	edit(f, "CREATE TABLE proof(x CHECK (x = 0)); INSERT INTO proof SELECT count(*) FROM payload");
+	delivery_clear(&d);
+}
+
 static void a_payload_goes_with_its_last_batch(void **state)
 {
 	struct fixture *f = *state;
@@ -538,6 +587,8 @@ int main(void)
 		SPOOL_TEST(a_repeat_is_a_duplicate_also_in_the_same_group_and_after_a_restart),
 		SPOOL_TEST(keys_are_forgotten_by_time),
 		SPOOL_TEST(a_rollback_undoes_everything),
+		SPOOL_TEST(what_the_converter_left_out_is_in_the_books),
+		SPOOL_TEST(a_delivery_of_dead_letters_alone_keeps_no_payload),
 		SPOOL_TEST(a_payload_goes_with_its_last_batch),
 		SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
 		SPOOL_TEST(a_full_spool_refuses_and_can_still_settle),
