@@ -22,24 +22,24 @@ struct line {
 	struct collect c;
 };
 
+/* Passes a value over: true when it is null, which stands for "not there". */
+static bool skip_is_null(struct json *j)
+{
+	struct sp_bytes word;
+	if (json_peek(j) == JSON_WORD)
+		return json_word(j, &word) && word.p[0] == 'n';
+	json_skip(j);
+	return false;
+}
+
 /* A string, or empty when it is null; anything else makes the object unusable. */
 static void take_text(struct json *j, struct line *l, struct sp_bytes *out)
 {
-	struct sp_bytes word;
 	*out = (struct sp_bytes){0};
-	switch (json_peek(j)) {
-	case JSON_STRING:
+	if (json_peek(j) == JSON_STRING)
 		json_string(j, out);
-		break;
-	case JSON_WORD:
-		if (json_word(j, &word) && word.p[0] == 'n')
-			break;
+	else if (!skip_is_null(j))
 		l->unusable = "a string was expected";
-		break;
-	default:
-		l->unusable = "a string was expected";
-		json_skip(j);
-	}
 }
 
 static void take_dimensions(struct json *j, struct line *l)
@@ -48,7 +48,7 @@ static void take_dimensions(struct json *j, struct line *l)
 	double number;
 	l->c.n_dims = 0; /* the last of equal keys counts */
 	if (json_peek(j) != JSON_OBJECT) {
-		if (!json_word(j, &value) || value.p[0] != 'n')
+		if (!skip_is_null(j))
 			l->unusable = "dimensions are no object";
 		return;
 	}
@@ -104,12 +104,9 @@ static bool percentile(struct sp_bytes key, double *q)
 static void take_statistic(struct json *j, struct line *l, struct sp_bytes key)
 {
 	double v, q;
-	struct sp_bytes word;
-	if (json_peek(j) == JSON_WORD && json_word(j, &word) && word.p[0] == 'n')
-		return; /* null: not there */
 	if (json_peek(j) != JSON_NUMBER) {
-		l->unusable = "a statistic is no number";
-		json_skip(j);
+		if (!skip_is_null(j))
+			l->unusable = "a statistic is no number";
 		return;
 	}
 	if (!json_number(j, &v, NULL))

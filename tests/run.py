@@ -14,6 +14,8 @@ if __name__ == "__main__":
     for preset, which in (("dev", "."), ("tsan", "^writer_test$")) if len(sys.argv) == 1 else ():
         out = subprocess.run(["ctest", "--preset", preset, "-R", which, "-j", str(os.cpu_count()), "--no-tests=error"], stdout=subprocess.PIPE, text=True)
         print(out.stdout, end="", flush=True)
+        log = open(f"build/{preset}/Testing/Temporary/LastTest.log", errors="replace").read()
+        print("".join(re.findall(r"^agree: .*\n", log, re.M)), end="", flush=True)  # how many inputs were compared
         bad, total = map(int, re.search(r"(\d+) tests? failed out of (\d+)", out.stdout).groups())
         passed, failed = passed + total - bad, failed + bad
     report = "build/pytest.xml"

@@ -2,11 +2,9 @@
 
 #include "convert/base64.h"
 #include "convert/cwjson.h"
-#include "convert/envelope.h"
 #include "convert/otlp.h"
 #include "convert/record.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,51 +14,6 @@ static void must(bool holds)
 {
 	if (!holds)
 		abort();
-}
-
-/* ---- envelope against jansson ---- */
-
-static bool is_string(struct sp_bytes got, const json_t *want)
-{
-	return sp_eq(got, sp_bytes(json_string_value(want), json_string_length(want)));
-}
-
-/* jansson refuses what a double cannot hold, NUL in keys, and nothing for its depth; those are not compared. */
-static bool is_comparable(const json_error_t *error)
-{
-	enum json_error_code code = json_error_code(error);
-	return code != json_error_numeric_overflow && code != json_error_null_byte_in_key;
-}
-
-void input_check_envelope(struct sp_bytes body)
-{
-	struct sp_arena *arena = sp_arena_new(0);
-	struct envelope e;
-	struct sp_why why = {.text = ""};
-	const char *code = NULL;
-	json_error_t error = {.text = ""};
-	enum sp_status status = envelope_read(body, arena, &e, &code, &why);
-	struct sp_bytes text = body.n >= 3 && memcmp(body.p, "\xef\xbb\xbf", 3) == 0 ? sp_bytes(body.p + 3, body.n - 3) : body;
-	json_t *root = json_loadb((const char *)text.p, text.n, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-	const json_t *records = json_object_get(root, "records"), *id = json_object_get(root, "requestId");
-	must(status == SP_OK || (status == SP_BAD_DATA && code && why.text[0]));
-	if (body.n && memchr(body.p, 0, body.n)) {
-		must(status == SP_BAD_DATA); /* jansson passes over a NUL behind a number */
-	} else if ((root || is_comparable(&error)) && !strstr(why.text, "too deep")) {
-		must((status == SP_OK) == (json_is_array(records) && json_is_object(root)));
-		must(status == SP_OK || !root || strcmp(code, json_is_object(root) ? "E_RECORDS" : "E_JSON") == 0);
-	}
-	if (status == SP_OK && root) {
-		must(e.n_records == json_array_size(records));
-		must(json_is_string(id) ? is_string(e.request_id, id) : !e.request_id.p);
-		for (size_t i = 0; i < e.n_records; i++) {
-			const json_t *data = json_object_get(json_array_get(records, i), "data");
-			must(e.records[i].has_data == json_is_string(data));
-			must(!e.records[i].has_data || is_string(e.records[i].data, data));
-		}
-	}
-	json_decref(root);
-	sp_arena_free(&arena);
 }
 
 /* ---- decoders ---- */

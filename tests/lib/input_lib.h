@@ -4,8 +4,6 @@
 
 #include "common/bytes.h"
 
-/* The envelope's reader accepts what jansson accepts, and reads the same. */
-void input_check_envelope(struct sp_bytes body);
 /* Whatever the bytes, points are well-formed, pieces set aside lie within the record, and counts add up. Returns the number of points. */
 size_t input_check_record(struct sp_bytes record);
 size_t input_check_otlp(struct sp_bytes message);
