@@ -265,7 +265,8 @@ static void on_done(void *arg, const struct frame *f)
 	bool mine = j && j->id == f->header.job && j->state == SENT && j->attempt == f->header.attempt;
 	if (j && (mine || committed)) {
 		rate_update(p, job_work(j->body->n));
-		if (mine && !j->set_aside)
+		bool looked_at = m->status != STANDPIPE__DONE__STATUS__BUSY && m->status != STANDPIPE__DONE__STATUS__ERROR;
+		if (mine && !j->set_aside && looked_at)
 			poison_completed(p->poison, f->header.key);
 		else if (committed)
 			poison_clear(p->poison, f->header.key);
@@ -326,10 +327,10 @@ static void on_changed(void *arg)
 static void soon(void *arg)
 {
 	struct pool *p = arg;
-	while (p->ready) {
-		struct ready_answer *a = p->ready;
+	/* What these answers bring waits for the next turn: who repeats without end must not hold up the loop. */
+	for (struct ready_answer *a = p->ready, *next = p->ready = NULL; a; a = next) {
 		struct outcome o = *a->outcome;
-		p->ready = a->next;
+		next = a->next;
 		if (a->delivery->request_id)
 			o.request_id = a->delivery->request_id;
 		if (a->delivery->done) {

@@ -125,7 +125,7 @@ static void take_ping(struct workers *ws, struct worker *w, const Standpipe__Pin
 static void take_done(struct workers *ws, struct worker *w)
 {
 	for (size_t i = 0; w && i < w->n_held; i++) {
-		if (w->held[i].job != ws->frame.header.job)
+		if (w->held[i].job != ws->frame.header.job || w->held[i].attempt != ws->frame.header.attempt)
 			continue;
 		w->bytes -= w->held[i].bytes;
 		memmove(&w->held[i], &w->held[i + 1], (w->n_held - i - 1) * sizeof w->held[0]);
@@ -267,6 +267,7 @@ enum sp_status workers_send(
 	w->shared |= w->n_held > 0;
 	struct held *held = &w->held[w->n_held++];
 	held->job = h->job;
+	held->attempt = h->attempt;
 	held->bytes = bytes;
 	memcpy(held->key, h->key, sizeof held->key);
 	w->bytes += bytes;

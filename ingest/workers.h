@@ -18,6 +18,7 @@
 
 struct held {
 	uint64_t job;
+	uint32_t attempt;
 	uint8_t key[16];
 	size_t bytes;
 };

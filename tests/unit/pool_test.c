@@ -277,6 +277,73 @@ static void a_dead_worker_s_job_goes_to_another_one(void **state)
 	peer_close(&other);
 }
 
+/* The worker is the same, its session is new: what it says of the first attempt is not about the second. */
+static void an_answer_to_a_former_attempt_frees_no_slot(void **state)
+{
+	struct peer w, other;
+	struct answer a = {0};
+	(void)state;
+	worker_comes(&w);
+	submit(&a, "k", 10);
+	struct frame_header first = peer_expect(&w, FRAME_JOB)->header;
+	peer_hello(&w);
+	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__YES, 0);
+	assert_int_equal(peer_expect(&w, FRAME_JOB)->header.attempt, 2);
+	first.session = w.session;
+	worker_says(&w, first, STANDPIPE__DONE__STATUS__FULL);
+	stage_run(&stage, 30);
+	assert_int_equal(a.times, 0);
+	peer_close(&w);
+	worker_comes(&other);
+	struct frame_header third = peer_expect(&other, FRAME_JOB)->header;
+	assert_int_equal(third.attempt, 3);
+	worker_says(&other, third, STANDPIPE__DONE__STATUS__ACCEPTED);
+	expect_answer(&a, 200, "", "accepted");
+	peer_close(&other);
+}
+
+static struct {
+	int times;
+	bool others_had_a_turn;
+} repeats;
+
+static void repeat(void *arg, const struct outcome *o)
+{
+	(void)o;
+	if (++repeats.times == 1000 || repeats.others_had_a_turn)
+		return;
+	struct delivery *d = delivery_new();
+	memcpy(d->key, "known", 5);
+	d->done = repeat;
+	d->done_arg = arg;
+	pool_submit(pool, d);
+}
+
+static void have_a_turn(void *arg)
+{
+	(void)arg;
+	repeats.others_had_a_turn = true;
+}
+
+static void who_repeats_at_once_leaves_others_their_turn(void **state)
+{
+	struct peer w;
+	struct answer a = {0};
+	struct sp_timer timer = {0};
+	const struct outcome none = {0};
+	(void)state;
+	worker_comes(&w);
+	submit(&a, "known", 10);
+	worker_says(&w, peer_expect(&w, FRAME_JOB)->header, STANDPIPE__DONE__STATUS__ACCEPTED);
+	expect_answer(&a, 200, "", "accepted");
+	memset(&repeats, 0, sizeof repeats);
+	repeat(NULL, &none);
+	sp_timer_set(stage.loop, &timer, 0, have_a_turn, NULL);
+	stage_run(&stage, 30);
+	assert_in_range(repeats.times, 2, 10);
+	peer_close(&w);
+}
+
 static void what_was_in_a_dying_worker_runs_alone(void **state)
 {
 	struct peer w, other;
@@ -330,6 +397,31 @@ static void a_body_that_kills_three_workers_alone_is_set_aside(void **state)
 	worker_says(&well, peer_expect(&well, FRAME_JOB)->header, STANDPIPE__DONE__STATUS__ACCEPTED);
 	expect_answer(&good, 200, "", "accepted");
 	peer_close(&w);
+	const struct frame *f = peer_expect(&well, FRAME_JOB);
+	assert_int_equal(job_of(f)->kind, STANDPIPE__JOB__KIND__SET_ASIDE);
+	worker_says(&well, f->header, STANDPIPE__DONE__STATUS__ACCEPTED);
+	expect_answer(&bad, 200, "", "set_aside");
+	peer_close(&well);
+}
+
+static void a_body_that_was_not_looked_at_is_not_cleared(void **state)
+{
+	struct peer w, well;
+	struct answer first = {0}, bad = {0}, good = {0};
+	(void)state;
+	submit(&first, "bad", 10);
+	dies_with("bad");
+	dies_with("bad");
+	worker_comes(&w);
+	worker_says(&w, peer_expect(&w, FRAME_JOB)->header, STANDPIPE__DONE__STATUS__BUSY); /* it had no plan */
+	expect_answer(&first, 503, "E_BUSY", "busy");
+	submit(&good, "good", 10);
+	worker_says(&w, peer_expect(&w, FRAME_JOB)->header, STANDPIPE__DONE__STATUS__ACCEPTED);
+	expect_answer(&good, 200, "", "accepted");
+	submit(&bad, "bad", 10);
+	assert_int_equal(job_of(peer_expect(&w, FRAME_JOB))->kind, STANDPIPE__JOB__KIND__CONVERT);
+	peer_close(&w);
+	worker_comes(&well);
 	const struct frame *f = peer_expect(&well, FRAME_JOB);
 	assert_int_equal(job_of(f)->kind, STANDPIPE__JOB__KIND__SET_ASIDE);
 	worker_says(&well, f->header, STANDPIPE__DONE__STATUS__ACCEPTED);
@@ -529,8 +621,11 @@ int main(void)
 	    TEST(at_the_deadline_the_answer_is_slow_and_the_late_commit_is_found),
 	    TEST(slowness_never_sends_a_job_twice),
 	    TEST(a_dead_worker_s_job_goes_to_another_one),
+	    TEST(an_answer_to_a_former_attempt_frees_no_slot),
+	    TEST(who_repeats_at_once_leaves_others_their_turn),
 	    TEST(what_was_in_a_dying_worker_runs_alone),
 	    TEST(a_body_that_kills_three_workers_alone_is_set_aside),
+	    TEST(a_body_that_was_not_looked_at_is_not_cleared),
 	    TEST(workers_that_complete_nothing_are_to_blame_themselves),
 	    TEST(not_more_bodies_than_allowed_are_set_aside),
 	    TEST(another_protocol_or_release_is_refused_with_a_sentence),
