@@ -76,6 +76,10 @@ enum sp_status link_take(struct link *l)
 {
 	struct sp_why why;
 	enum sp_status status = frame_take(l->zsock, false, l->frame, &why);
+	if (status == SP_OK && l->frame->header.session != l->session) {
+		frame_free(l->frame);
+		return SP_NOT_FOUND;
+	}
 	if (status == SP_OK || status == SP_AGAIN)
 		return status;
 	sp_metric_add(M_CONVERT_BAD_MESSAGES, NULL, 1);
@@ -87,8 +91,6 @@ enum sp_status link_take(struct link *l)
 void link_take_refused(struct link *l)
 {
 	const Standpipe__Refused *m = (const Standpipe__Refused *)l->frame->message;
-	if (l->frame->header.session != l->session)
-		return; /* what was refused for a former session has been dealt with */
 	if (m->reason == STANDPIPE__REFUSED__REASON__SAY_HELLO) {
 		new_session(l);
 		return;

@@ -32,7 +32,8 @@ struct link {
 SP_CHECKED enum sp_status link_open(
     struct link *l, struct sp_loop *loop, void *zmq, const char *endpoint, int64_t max_message, struct sp_why *why);
 void link_close(struct link *l); /* half-open is fine */
-/* Takes one message into l->frame. SP_AGAIN: none waits. SP_BAD_DATA: it could not be read, which is counted. */
+/* Takes one message into l->frame. SP_AGAIN: none waits. SP_NOT_FOUND: it was for a former session, whose jobs were
+ * given to another worker and whose questions are asked anew. SP_BAD_DATA: it could not be read, which is counted. */
 SP_CHECKED enum sp_status link_take(struct link *l);
 /* Not waited for: what gets lost is asked for later. The session is filled in. */
 void link_send(struct link *l, struct frame_header h, const ProtobufCMessage *m);

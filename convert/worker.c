@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SLOTS 2 /* one is converted while one waits for its commit */
+#define JOBS_MAX (2 * SLOTS) /* those of a former ingest session end in their own time */
 #define PING_MS 1000
 #define ASK_MS 5000	   /* this long without an answer from ship */
 #define OFFER_AGAIN_MS 200 /* after a "busy" to an offer */
@@ -46,7 +47,7 @@ struct worker {
 	ProtobufCMessage *plan;	 /* a Plan; NULL: the converter has none */
 	ProtobufCMessage *state; /* ship's last State */
 	struct sp_mono ship_seen;
-	struct job jobs[SLOTS];
+	struct job jobs[JOBS_MAX];
 	void (*stopped)(void *arg);
 	void *stopped_arg;
 	bool stopping;
@@ -104,7 +105,7 @@ static void each_second(void *arg)
 
 static bool is_idle(const struct worker *w)
 {
-	for (size_t i = 0; i < SLOTS; i++)
+	for (size_t i = 0; i < JOBS_MAX; i++)
 		if (w->jobs[i].phase != FREE)
 			return false;
 	return true;
@@ -335,11 +336,11 @@ static void take_job(struct worker *w)
 {
 	struct frame *f = w->ingest.frame;
 	struct job *j = w->jobs;
-	while (j < w->jobs + SLOTS && j->phase != FREE)
+	while (j < w->jobs + JOBS_MAX && j->phase != FREE)
 		j++;
-	if (f->n_bulk != 1 || j == w->jobs + SLOTS) {
+	if (f->n_bulk != 1 || j == w->jobs + JOBS_MAX) {
 		Standpipe__Done m = STANDPIPE__DONE__INIT;
-		m.status = STANDPIPE__DONE__STATUS__ERROR;
+		m.status = f->n_bulk != 1 ? STANDPIPE__DONE__STATUS__ERROR : STANDPIPE__DONE__STATUS__BUSY;
 		m.text = (char *)(f->n_bulk != 1 ? "a JOB has exactly one body" : "this worker has no free slot");
 		m.request_id = ((Standpipe__Job *)f->message)->request_id;
 		send_done(w, f, &m);
@@ -358,15 +359,11 @@ static void take_from_ingest(struct worker *w)
 	struct link *l = &w->ingest;
 	switch (l->frame->header.type) {
 	case FRAME_WELCOME:
-		if (l->frame->header.session != l->session)
-			return;
 		l->welcomed = true;
 		ping_ingest(w); /* so that deliveries are taken at once */
 		break;
 	case FRAME_JOB:
-		/* A job for a former session is one of a former ingest, or has been given to another worker. */
-		if (l->frame->header.session == l->session)
-			take_job(w);
+		take_job(w);
 		break;
 	case FRAME_REFUSED:
 		link_take_refused(l);
@@ -415,8 +412,6 @@ static void take_welcome(struct worker *w)
 {
 	struct link *l = &w->ship;
 	Standpipe__Welcome *m = (Standpipe__Welcome *)l->frame->message;
-	if (l->frame->header.session != l->session)
-		return;
 	bool again = l->welcomed;
 	l->welcomed = true;
 	if (m->plan) {
@@ -433,7 +428,7 @@ static void take_welcome(struct worker *w)
 		return;
 	ping_ingest(w);
 	/* What the former ship or session did not answer. */
-	for (size_t i = 0; i < SLOTS; i++)
+	for (size_t i = 0; i < JOBS_MAX; i++)
 		if (w->jobs[i].phase != FREE)
 			hand_over(w, &w->jobs[i]);
 }
@@ -500,7 +495,7 @@ static void take_told(struct worker *w, struct job *j, const Standpipe__Told *m)
 static struct job *job_answered(struct worker *w, enum phase phase)
 {
 	const struct frame_header *h = &w->ship.frame->header;
-	for (struct job *j = w->jobs; j < w->jobs + SLOTS; j++)
+	for (struct job *j = w->jobs; j < w->jobs + JOBS_MAX; j++)
 		if (j->phase == phase && j->frame->header.job == h->job && j->frame->header.attempt == h->attempt)
 			return j;
 	return NULL;
@@ -515,12 +510,10 @@ static void take_from_ship(struct worker *w)
 		take_welcome(w);
 		break;
 	case FRAME_STATE:
-		if (f->header.session == w->ship.session)
-			take_state(w, &f->message);
+		take_state(w, &f->message);
 		break;
 	case FRAME_PLAN:
-		if (f->header.session == w->ship.session)
-			take_plan(w, &f->message);
+		take_plan(w, &f->message);
 		break;
 	case FRAME_GO:
 		if ((j = job_answered(w, WAITS_FOR_GO)))
@@ -589,7 +582,7 @@ enum sp_status worker_new(
 {
 	struct worker *w = sp_new(struct worker);
 	*w = (struct worker){.loop = l, .slot = slot, .job_limit_ms = s->convert_job_limit};
-	for (size_t i = 0; i < SLOTS; i++)
+	for (size_t i = 0; i < JOBS_MAX; i++)
 		w->jobs[i].worker = w;
 	w->converter = converter_new((size_t)s->memory);
 	w->scratch = sp_arena_new(SCRATCH_BYTES);
@@ -611,7 +604,7 @@ void worker_free(struct worker **wp)
 		return;
 	*wp = NULL;
 	w->stopping = false; /* nobody is told */
-	for (size_t i = 0; i < SLOTS; i++)
+	for (size_t i = 0; i < JOBS_MAX; i++)
 		job_free(w, &w->jobs[i]);
 	sp_timer_cancel(w->loop, &w->tick);
 	link_close(&w->ingest);

@@ -249,8 +249,6 @@ static void one_is_converted_while_another_waits_for_its_commit(void **state)
 	struct frame_header first = peer_expect(&ship, FRAME_STORE)->header;
 	send_job(2, "plain", STANDPIPE__JOB__KIND__CONVERT);
 	struct frame_header second = peer_expect(&ship, FRAME_STORE)->header;
-	send_job(3, "plain", STANDPIPE__JOB__KIND__CONVERT); /* more than it asked for */
-	expect_done(3, STANDPIPE__DONE__STATUS__ERROR);
 	send_stored(second, STANDPIPE__STORED__STATUS__COMMITTED);
 	expect_done(2, STANDPIPE__DONE__STATUS__ACCEPTED);
 	send_stored(first, STANDPIPE__STORED__STATUS__COMMITTED);
@@ -405,6 +403,38 @@ static void a_new_ingest_gets_no_old_jobs_but_learns_what_was_committed(void **s
 	expect_done(1, STANDPIPE__DONE__STATUS__ACCEPTED); /* in the new session */
 }
 
+static void what_a_former_ingest_left_takes_no_place_of_a_new_one_s_jobs(void **state)
+{
+	(void)state;
+	both_welcome();
+	for (uint64_t job = 1; job <= 2; job++) {
+		send_job(job, "plain", STANDPIPE__JOB__KIND__CONVERT);
+		peer_expect(&ship, FRAME_STORE);
+	}
+	refuse(&ingest, ingest.session);
+	welcome(&ingest, 0);
+	for (uint64_t job = 3; job <= 4; job++) {
+		send_job(job, "plain", STANDPIPE__JOB__KIND__CONVERT);
+		assert_int_equal(peer_expect(&ship, FRAME_STORE)->header.job, job);
+	}
+	send_job(5, "plain", STANDPIPE__JOB__KIND__CONVERT);
+	expect_done(5, STANDPIPE__DONE__STATUS__BUSY);
+}
+
+static void what_ship_said_in_a_former_session_counts_for_nothing(void **state)
+{
+	(void)state;
+	both_welcome();
+	send_job(1, "large", STANDPIPE__JOB__KIND__CONVERT);
+	struct frame_header offer = peer_expect(&ship, FRAME_OFFER)->header;
+	refuse(&ship, ship.session);
+	send_go(offer, STANDPIPE__GO__ANSWER__GO); /* was on its way; the new session has no such room */
+	welcome(&ship, 1);
+	send_go(peer_expect(&ship, FRAME_OFFER)->header, STANDPIPE__GO__ANSWER__GO);
+	send_stored(peer_expect(&ship, FRAME_STORE)->header, STANDPIPE__STORED__STATUS__COMMITTED);
+	expect_done(1, STANDPIPE__DONE__STATUS__ACCEPTED);
+}
+
 static void ship_s_state_is_passed_on_at_once_and_each_second(void **state)
 {
 	Standpipe__State s;
@@ -503,6 +533,8 @@ int main(void)
 	    TEST(a_ship_that_goes_is_missed_at_once_and_greeted_when_it_is_back),
 	    TEST(silence_is_asked_about),
 	    TEST(a_new_ingest_gets_no_old_jobs_but_learns_what_was_committed),
+	    TEST(what_a_former_ingest_left_takes_no_place_of_a_new_one_s_jobs),
+	    TEST(what_ship_said_in_a_former_session_counts_for_nothing),
 	    TEST(ship_s_state_is_passed_on_at_once_and_each_second),
 	    TEST(a_body_set_aside_is_handed_on_unparsed),
 	    TEST(stopping_finishes_what_is_at_hand),
