@@ -11,12 +11,13 @@
 #define STATE_MS 1000
 #define LINGER_MS 2000 /* for the last answers */
 #define MESSAGES_PER_TURN 64
-#define RESERVATIONS 8 /* of one worker, which holds two jobs */
+#define RESERVATIONS 8 /* of one worker, which holds a few jobs */
 #define LOG_EVERY_MS 60000
 
 /* Room kept for a STORE that was offered and may come. */
 struct reservation {
 	uint64_t job;
+	uint32_t attempt;
 	size_t bytes; /* 0: unused */
 };
 
@@ -168,23 +169,24 @@ static bool has_room(const struct intake *in, size_t bytes)
 	return in->bytes == 0 || (bytes <= in->bytes_max && in->bytes <= in->bytes_max - bytes);
 }
 
-static struct reservation *reservation_find(struct peer *p, uint64_t job, bool unused)
+static struct reservation *reservation_unused(struct peer *p)
 {
 	for (size_t i = 0; i < RESERVATIONS; i++)
-		if (unused ? p->reserved[i].bytes == 0 : p->reserved[i].bytes && p->reserved[i].job == job)
+		if (!p->reserved[i].bytes)
 			return &p->reserved[i];
 	return NULL;
 }
 
-/* Gives up the room kept for a job; false when there was none. */
-static bool reservation_end(struct intake *in, struct peer *p, uint64_t job)
+/* Gives up the room kept for an attempt at a job; false when there was none. */
+static bool reservation_end(struct intake *in, struct peer *p, const struct frame_header *h)
 {
-	struct reservation *r = reservation_find(p, job, false);
-	if (!r)
-		return false;
-	in->bytes -= r->bytes;
-	r->bytes = 0;
-	return true;
+	for (struct reservation *r = p->reserved; r < p->reserved + RESERVATIONS; r++)
+		if (r->bytes && r->job == h->job && r->attempt == h->attempt) {
+			in->bytes -= r->bytes;
+			r->bytes = 0;
+			return true;
+		}
+	return false;
 }
 
 static bool takes_stores(const struct intake *in)
@@ -199,15 +201,15 @@ static void take_offer(struct intake *in, struct peer *p, const struct frame *f)
 {
 	uint64_t bytes = ((const Standpipe__Offer *)f->message)->bytes;
 	Standpipe__Go m = STANDPIPE__GO__INIT; /* busy */
-	(void)reservation_end(in, p, f->header.job);
-	struct reservation *room = reservation_find(p, 0, true);
+	(void)reservation_end(in, p, &f->header);
+	struct reservation *room = reservation_unused(p);
 	if (writer_knows(in->writer, f->header.key) == WRITER_COMMITTED)
 		m.answer = STANDPIPE__GO__ANSWER__DUPLICATE;
 	else if (takes_stores(in) && in->accepting == STANDPIPE__STATE__ACCEPTING__FULL)
 		m.answer = STANDPIPE__GO__ANSWER__FULL;
 	else if (takes_stores(in) && bytes > 0 && bytes <= SIZE_MAX / 2 && room && has_room(in, (size_t)bytes)) {
 		m.answer = STANDPIPE__GO__ANSWER__GO;
-		*room = (struct reservation){f->header.job, (size_t)bytes};
+		*room = (struct reservation){f->header.job, f->header.attempt, (size_t)bytes};
 		in->bytes += (size_t)bytes;
 	}
 	m.spool_id = (ProtobufCBinaryData){16, (uint8_t *)writer_spool_id(in->writer)};
@@ -251,7 +253,7 @@ static void take_store(struct intake *in, struct peer *p)
 	size_t bytes = f->bulk_bytes;
 	struct store *store;
 	struct sp_why why;
-	bool offered = reservation_end(in, p, f->header.job);
+	bool offered = reservation_end(in, p, &f->header);
 	if (!takes_stores(in)) {
 		answer_store(in, f, STANDPIPE__STORED__STATUS__BUSY, "ship is starting or stopping");
 		return;

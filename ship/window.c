@@ -62,6 +62,8 @@ static void append(struct window *w, const struct batch *b, struct payload *p)
 
 /* ---- what is on disk ---- */
 
+static void refill(struct window *w);
+
 static void on_list(void *arg, const struct batch *b, size_t n, bool more)
 {
 	struct window *w = arg;
@@ -70,6 +72,7 @@ static void on_list(void *arg, const struct batch *b, size_t n, bool more)
 		if (b[i].seq > w->last_seq)
 			append(w, &b[i], NULL);
 	w->more = more;
+	refill(w); /* all of them may have been damaged */
 	w->ready(w->arg);
 }
 

@@ -34,6 +34,23 @@ static void pending_remove(struct writer *w, const struct store_request *r)
 		}
 }
 
+static void put(struct writer *w, struct op *op)
+{
+	pthread_mutex_lock(&w->lock);
+	queue_put(&w->in, op);
+	pthread_cond_signal(&w->wanted);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void next_note(struct writer *w)
+{
+	struct op *op = w->noting ? NULL : queue_take(&w->notes);
+	if (!op)
+		return;
+	w->noting = true;
+	put(w, op);
+}
+
 static void answer(struct writer *w, struct op *op)
 {
 	if (op->group_ops) {
@@ -54,6 +71,11 @@ static void answer(struct writer *w, struct op *op)
 		break;
 	case OP_LIST:
 		op->done.list(op->arg, op->batches, op->n_batches, op->more);
+		break;
+	case OP_NOTE:
+		op->done.plain(op->arg);
+		w->noting = false;
+		next_note(w);
 		break;
 	default:
 		if (op->done.plain)
@@ -144,6 +166,7 @@ enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct w
 	queue_init(&w->in);
 	queue_init(&w->out);
 	queue_init(&w->held);
+	queue_init(&w->notes);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	SP_BUG_IF(w->wake_fd < 0);
 	w->source = sp_loop_fd(l, w->wake_fd, EPOLLIN, woken, w);
@@ -191,6 +214,7 @@ void writer_close(struct writer **wp)
 	finish(w);
 	writer_tick(w); /* the last chance of what a full disk held up; without it, batches are sent again, none is lost */
 	finish(w);
+	queue_join(&w->held, &w->notes);
 	for (struct op *op; (op = queue_take(&w->held));)
 		op_free(op);
 	enum sp_status status = spool_close(&w->spool, &why);
@@ -208,14 +232,6 @@ void writer_close(struct writer **wp)
 	sp_free(w->pending);
 	sp_free(w);
 	*wp = NULL;
-}
-
-static void put(struct writer *w, struct op *op)
-{
-	pthread_mutex_lock(&w->lock);
-	queue_put(&w->in, op);
-	pthread_cond_signal(&w->wanted);
-	pthread_mutex_unlock(&w->lock);
 }
 
 static struct op *op_new(enum op_kind kind, void *arg)
@@ -297,7 +313,8 @@ void writer_note_decoding(struct writer *w, uint64_t payload, void (*done)(void 
 	struct op *op = op_new(OP_NOTE, arg);
 	op->payload_id = payload;
 	op->done.plain = done;
-	put(w, op);
+	queue_put(&w->notes, op);
+	next_note(w);
 }
 
 void writer_read(struct writer *w, uint64_t payload, void (*done)(void *arg, struct payload *p), void *arg)

@@ -94,7 +94,8 @@ void writer_settle(struct writer *w, const struct batch *batches, size_t n, uint
 	size_t n_dead, void (*done)(void *arg), void *arg);
 /* Batches were sent and nobody knows what became of them. Not waited for. */
 void writer_mark_maybe(struct writer *w, const struct batch *batches, size_t n);
-/* Notes the payload before ship decodes it (a row that crashes ship three times is set aside at start). */
+/* Notes the payload before ship decodes it (a row that crashes ship three times is set aside at start): done decodes it, then and
+ * there, so that one at a time is noted. */
 void writer_note_decoding(struct writer *w, uint64_t payload, void (*done)(void *arg), void *arg);
 
 /* Bytes of one payload from disk. p is NULL when the row is damaged: the batches were then moved to the dead letters. */

@@ -83,6 +83,8 @@ struct writer {
 	struct sp_log_rate full_rate;
 
 	/* of the loop thread */
+	struct queue notes; /* one is on its way at a time: the next one ends the former, so that must have been decoded */
+	bool noting;
 	struct view view;
 	struct writer_totals *totals;
 	uint32_t n_dests;

@@ -133,10 +133,12 @@ static void store_message_init(struct store_message *t)
 	t->q.pieces = 1;
 }
 
+static uint32_t attempt = 1;
+
 static void send_store(const struct store_message *t, uint64_t job)
 {
 	struct frame_header h = {
-	    .type = FRAME_STORE, .session = worker.session, .job = job, .attempt = 1, .key = "key"};
+	    .type = FRAME_STORE, .session = worker.session, .job = job, .attempt = attempt, .key = "key"};
 	zmq_msg_t parts[4];
 	assert_int_equal(frame_pack(&t->m.base, &parts[0]), SP_OK);
 	for (int i = 1; i <= t->bulk_frames; i++) {
@@ -164,7 +166,7 @@ static void expect_stored(uint64_t job, Standpipe__Stored__Status status)
 	const struct frame *f = peer_expect(&worker, FRAME_STORED);
 	const Standpipe__Stored *m = (const Standpipe__Stored *)f->message;
 	assert_int_equal(m->status, status);
-	assert_true(f->header.job == job && f->header.attempt == 1);
+	assert_true(f->header.job == job && f->header.attempt == attempt);
 	assert_memory_equal(f->header.key, "key", 3);
 	assert_memory_equal(m->spool_id.data, "sixteen bytes id", 16);
 }
@@ -280,7 +282,7 @@ static Standpipe__Go__Answer offer(uint64_t job, uint64_t bytes)
 	Standpipe__Offer m = STANDPIPE__OFFER__INIT;
 	m.bytes = bytes;
 	peer_send(&worker,
-	    &(struct frame_header){.type = FRAME_OFFER, .session = worker.session, .job = job, .attempt = 1}, &m.base);
+	    &(struct frame_header){.type = FRAME_OFFER, .session = worker.session, .job = job, .attempt = attempt}, &m.base);
 	return ((const Standpipe__Go *)peer_expect(&worker, FRAME_GO)->message)->answer;
 }
 
@@ -313,6 +315,26 @@ static void large_stores_are_admitted_by_room(void **state)
 	assert_int_equal(offer(5, 1), STANDPIPE__GO__ANSWER__BUSY);
 	known = WRITER_COMMITTED;
 	assert_int_equal(offer(6, 1), STANDPIPE__GO__ANSWER__DUPLICATE);
+}
+
+/* A job that was given out again may be here twice, from one worker. */
+static void each_attempt_has_its_own_room(void **state)
+{
+	struct store_message t;
+	(void)state;
+	store_message_init(&t);
+	t.payload_n = FRAME_OFFER_FROM_BYTES + 1;
+	for (attempt = 1; attempt <= 2; attempt++)
+		assert_int_equal(offer(1, t.payload_n), STANDPIPE__GO__ANSWER__GO);
+	for (attempt = 1; attempt <= 2; attempt++) {
+		send_store(&t, 1);
+		wait_for_writer(attempt);
+	}
+	for (attempt = 1; attempt <= 2; attempt++) {
+		commit(0, STORE_COMMITTED);
+		expect_stored(1, STANDPIPE__STORED__STATUS__COMMITTED);
+	}
+	attempt = 1;
 }
 
 static void the_state_is_told_on_change_and_decides(void **state)
@@ -413,6 +435,7 @@ int main(void)
 	    TEST(a_store_that_does_not_add_up_is_an_error),
 	    TEST(a_store_by_an_older_plan_is_stale),
 	    TEST(large_stores_are_admitted_by_room),
+	    TEST(each_attempt_has_its_own_room),
 	    TEST(the_state_is_told_on_change_and_decides),
 	    TEST(who_asks_is_told),
 	    TEST(after_a_restart_workers_must_say_hello),

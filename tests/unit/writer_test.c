@@ -1,11 +1,14 @@
 #include "ship/writer.h"
 
 #include "common/alloc.h"
+#include "ship/spool_impl.h"
 #include "tests/lib/spool_lib.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -53,6 +56,14 @@ static int tear_down(void **state)
 	sp_free(f->s);
 	sp_free(f);
 	return 0;
+}
+
+static struct sp_loop *stopped;
+
+static void stop_now(void *arg)
+{
+	(void)arg;
+	sp_loop_stop(stopped);
 }
 
 static void run(struct fixture *f)
@@ -176,7 +187,7 @@ static void list_done(void *arg, const struct batch *b, size_t n, bool more)
 	assert_true(more);
 	writer_query(f->w, count_rows, query_done, f);
 	writer_mark_maybe(f->w, b, 2);
-	writer_note_decoding(f->w, b[0].payload, NULL, NULL);
+	writer_note_decoding(f->w, b[0].payload, settle_done, f);
 	writer_read(f->w, b[0].payload, read_done, f);
 }
 
@@ -189,6 +200,54 @@ static void lists_reads_and_queries_come_back_in_order(void **state)
 	assert_int_equal(f->looked, DELIVERIES * 4);
 }
 
+static void dies(void *arg)
+{
+	(void)arg;
+	_exit(0);
+}
+
+static void note_two(void *arg)
+{
+	struct fixture *f = arg;
+	writer_note_decoding(f->w, 1, dies, NULL);
+	writer_note_decoding(f->w, 2, stop_late, NULL);
+	usleep(200000); /* long enough for the database thread to commit whatever it was given */
+}
+
+static void count_noted(struct spool *sp, void *arg)
+{
+	int64_t *noted = arg;
+	for (int64_t id = 1; id <= 2; id++)
+		assert_int_equal(db_number(sp->db, "SELECT strikes FROM decoding WHERE payload = ?1", DB_ARGS(db_int(id)), &noted[id], &why), SP_OK);
+}
+
+/* Two want to decode at once, and the first ends the process: it alone gets the strike. */
+static void the_blame_is_for_the_one_that_is_being_decoded(void **state)
+{
+	struct fixture *f = *state;
+	struct sp_timer soon = {0};
+	int64_t strikes[3] = {0};
+	writer_close(&f->w);
+	pid_t child = fork();
+	if (child == 0) {
+		if (writer_open(f->loop, f->s, &f->w, &why) == SP_OK) {
+			sp_timer_set(f->loop, &soon, 0, note_two, f);
+			run(f);
+		}
+		_exit(1);
+	}
+	int status = -1;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+	writer_query(f->w, count_noted, stop_now, strikes);
+	stopped = f->loop;
+	run(f);
+	assert_int_equal(strikes[1], 1);
+	assert_int_equal(strikes[2], 0);
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -196,6 +255,7 @@ int main(void)
 		WRITER_TEST(each_delivery_is_answered_once_and_its_batches_come_first),
 		WRITER_TEST(settling_in_the_callback_empties_the_spool),
 		WRITER_TEST(the_cache_is_bounded),
+		WRITER_TEST(the_blame_is_for_the_one_that_is_being_decoded),
 		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
