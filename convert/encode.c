@@ -43,7 +43,7 @@ struct run {
 
 /* A value of a percentile or other statistic that waits for its series. */
 struct loose {
-	struct sp_bytes suffix;
+	const struct naming_series *series;
 	struct rw_sample sample;
 	size_t at;
 };
@@ -145,6 +145,13 @@ static enum sp_status close_slice(struct encoder *e)
 	return status;
 }
 
+static uint8_t *put_bytes(uint8_t *to, const uint8_t *p, size_t n)
+{
+	if (n)
+		memcpy(to, p, n);
+	return to + n;
+}
+
 static uint8_t *put_name(uint8_t *to, struct sp_bytes base, struct sp_bytes suffix)
 {
 	size_t n = base.n + suffix.n;
@@ -152,15 +159,27 @@ static uint8_t *put_name(uint8_t *to, struct sp_bytes base, struct sp_bytes suff
 	to = rw_put_varint(to, 10 + 1 + rw_varint_size(n) + n);
 	memcpy(to, "\x0a\x08__name__\x12", 11);
 	to = rw_put_varint(to + 11, n);
-	memcpy(to, base.p, base.n);
-	memcpy(to + base.n, suffix.p, suffix.n);
-	return to + n;
+	return put_bytes(put_bytes(to, base.p, base.n), suffix.p, suffix.n);
 }
 
-static enum sp_status put_series(
-    struct encoder *e, const struct mapped *m, struct sp_bytes suffix, const struct rw_sample *v, uint32_t n)
+static uint8_t *put_labels(uint8_t *to, const struct mapped *m, const struct naming_series *s)
 {
-	size_t size = rw_label_size(8, m->base.n + suffix.n) + m->labels_len;
+	to = put_bytes(to, m->labels, m->before);
+	to = put_name(to, m->base, s->suffix);
+	uint32_t rest = s->quantile.n ? m->before_quantile : m->before;
+	if (s->quantile.n) {
+		to = put_bytes(to, m->labels + m->before, rest - m->before);
+		to = rw_put_label(to, SP_LIT("quantile"), s->quantile);
+	}
+	return put_bytes(to, m->labels + rest, m->labels_len - rest);
+}
+
+static enum sp_status put_series(struct encoder *e, const struct mapped *m, const struct naming_series *s,
+	const struct rw_sample *v, uint32_t n)
+{
+	size_t size = rw_label_size(8, m->base.n + s->suffix.n) + m->labels_len;
+	if (s->quantile.n)
+		size += rw_label_size(8, s->quantile.n);
 	for (uint32_t i = 0; i < n; i++)
 		size += rw_sample_size(v[i].ms);
 	size_t field = 1 + rw_varint_size(size) + size;
@@ -172,13 +191,7 @@ static enum sp_status put_series(
 	uint8_t *to = sp_buf_room(&e->raw, field);
 	if (!to)
 		return SP_NO_MEM;
-	to = rw_put_series_head(to, size);
-	if (m->before)
-		memcpy(to, m->labels, m->before);
-	to = put_name(to + m->before, m->base, suffix);
-	if (m->labels_len > m->before)
-		memcpy(to, m->labels + m->before, m->labels_len - m->before);
-	to += m->labels_len - m->before;
+	to = put_labels(rw_put_series_head(to, size), m, s);
 	for (uint32_t i = 0; i < n; i++)
 		to = rw_put_sample(to, v[i].ms, v[i].value);
 	e->raw.n = (size_t)(to - e->raw.p);
@@ -192,8 +205,8 @@ static enum sp_status put_series(
 }
 
 /* A series of more samples than a slice may hold goes out in pieces. */
-static enum sp_status add_series(
-    struct encoder *e, const struct mapped *m, struct sp_bytes suffix, const struct rw_sample *v, size_t n)
+static enum sp_status add_series(struct encoder *e, const struct mapped *m, const struct naming_series *s,
+	const struct rw_sample *v, size_t n)
 {
 	enum sp_status status = SP_OK;
 	size_t most = 1 + e->max_raw_bytes / (2 * RW_SAMPLE_MAX_BYTES); /* leaves half of the bytes to the labels */
@@ -201,7 +214,7 @@ static enum sp_status add_series(
 		most = e->max_samples;
 	while (n > 0 && status == SP_OK) {
 		size_t now = n < most ? n : most;
-		status = put_series(e, m, suffix, v, (uint32_t)now);
+		status = put_series(e, m, s, v, (uint32_t)now);
 		v += now, n -= now;
 	}
 	return status;
@@ -245,9 +258,18 @@ static bool fixed_value(const struct cw_point *p, int stat, double *out)
 	}
 }
 
-static enum sp_status add_fixed(struct encoder *e, const struct run *r)
+/* A point is a minute long. */
+static int64_t stamp_of(const struct encoder *e, const struct cw_point *p, int stat)
+{
+	bool at_start = mapping_preset(e->mapping)->min_max_at_start && (stat == STAT_MINIMUM || stat == STAT_MAXIMUM);
+	return stamp(e, p) - (at_start && !e->stamp_start ? 60000 : 0);
+}
+
+static enum sp_status add_fixed(struct encoder *e, const struct run *r, struct sp_arena *arena)
 {
 	const struct naming_preset *preset = mapping_preset(e->mapping);
+	const struct mapped *mapped = &r->mapped[r->items[0].point];
+	struct mapped without_origin;
 	enum sp_status status = SP_OK;
 	for (int stat = 0; stat < STATS_FIXED && status == SP_OK; stat++) {
 		if (!mapping_wants(e->mapping, (enum naming_stat)stat))
@@ -257,31 +279,44 @@ static enum sp_status add_fixed(struct encoder *e, const struct run *r)
 		for (size_t i = 0; i < r->n; i++) {
 			const struct cw_point *p = &r->points[r->items[i].point];
 			if (fixed_value(p, stat, &value))
-				n = push_sample(e, r->samples, n, stamp(e, p), value);
+				n = push_sample(e, r->samples, n, stamp_of(e, p, stat), value);
 		}
-		status = add_series(e, &r->mapped[r->items[0].point], sp_str(preset->suffixes[stat]), r->samples, n);
+		if (stat == STAT_MAXIMUM && preset->max_without_origin) {
+			status = mapping_without_origin(e->mapping, mapped, arena, &without_origin);
+			if (status == SP_OK)
+				status = add_series(e, &without_origin, &preset->fixed[stat], r->samples, n);
+		} else {
+			status = add_series(e, mapped, &preset->fixed[stat], r->samples, n);
+		}
 	}
 	return status;
+}
+
+static int series_order(const struct naming_series *a, const struct naming_series *b)
+{
+	int c = sp_cmp(a->suffix, b->suffix);
+	return c ? c : sp_cmp(a->quantile, b->quantile);
 }
 
 static int loose_order(const void *a, const void *b)
 {
 	const struct loose *x = a, *y = b;
-	int c = sp_cmp(x->suffix, y->suffix);
+	int c = series_order(x->series, y->series);
 	return c ? c : (x->at > y->at) - (x->at < y->at);
 }
 
-static void push_loose(struct loose *v, size_t *n, struct sp_bytes suffix, int64_t ms, double value)
+static void push_loose(struct loose *v, size_t *n, const struct naming_series *series, int64_t ms, double value)
 {
 	if (isnan(value))
 		return;
-	v[*n] = (struct loose){suffix, {ms, value}, *n};
+	v[*n] = (struct loose){series, {ms, value}, *n};
 	(*n)++;
 }
 
 /* Percentiles and other statistics: the points of a run need not have the same ones. */
 static enum sp_status add_loose(struct encoder *e, const struct run *r, struct sp_arena *arena)
 {
+	bool gated = mapping_preset(e->mapping)->quantiles_gated;
 	bool percentiles = mapping_wants(e->mapping, STAT_PERCENTILES), other = mapping_wants(e->mapping, STAT_OTHER);
 	size_t max = 0, n = 0;
 	for (size_t i = 0; i < r->n; i++)
@@ -293,20 +328,21 @@ static enum sp_status add_loose(struct encoder *e, const struct run *r, struct s
 		return SP_NO_MEM;
 	for (size_t i = 0; i < r->n; i++) {
 		const struct cw_point *p = &r->points[r->items[i].point];
-		const struct sp_bytes *suffixes = r->mapped[r->items[i].point].suffixes;
-		for (size_t j = 0; percentiles && j < p->n_quantiles; j++)
-			push_loose(v, &n, suffixes[j], stamp(e, p), p->quantiles[j].value);
+		const struct naming_series *series = r->mapped[r->items[i].point].series;
+		bool passes = percentiles && (!gated || (p->count > 1 && p->sum > 0));
+		for (size_t j = 0; passes && j < p->n_quantiles; j++)
+			push_loose(v, &n, &series[j], stamp(e, p), p->quantiles[j].value);
 		for (size_t j = 0; other && j < p->n_extras; j++)
-			push_loose(v, &n, suffixes[p->n_quantiles + j], stamp(e, p), p->extras[j].value);
+			push_loose(v, &n, &series[p->n_quantiles + j], stamp(e, p), p->extras[j].value);
 	}
 	qsort(v, n, sizeof(*v), loose_order);
 	enum sp_status status = SP_OK;
 	for (size_t i = 0; i < n && status == SP_OK;) {
-		struct sp_bytes suffix = v[i].suffix;
+		const struct naming_series *series = v[i].series;
 		size_t samples = 0;
-		for (; i < n && sp_eq(suffix, v[i].suffix); i++)
+		for (; i < n && series_order(series, v[i].series) == 0; i++)
 			samples = push_sample(e, r->samples, samples, v[i].sample.ms, v[i].sample.value);
-		status = add_series(e, &r->mapped[r->items[0].point], suffix, r->samples, samples);
+		status = add_series(e, &r->mapped[r->items[0].point], series, r->samples, samples);
 	}
 	return status;
 }
@@ -386,7 +422,7 @@ static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t
 	enum sp_status status = shard != e->open_shard ? close_slice(e) : SP_OK;
 	e->open_shard = shard;
 	if (status == SP_OK)
-		status = add_fixed(e, r);
+		status = add_fixed(e, r, arena);
 	return status == SP_OK ? add_loose(e, r, arena) : status;
 }
 

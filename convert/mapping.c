@@ -6,8 +6,9 @@
 #include "proto/remote_write.h"
 
 struct metric {
-	struct interned entry; /* key: namespace and metric */
-	struct sp_bytes base, job;
+	struct interned entry; /* key: namespace, metric and, where names depend on it, unit */
+	struct sp_bytes base;
+	struct sp_bytes job, ns, name; /* values of labels */
 	uint32_t number;
 };
 
@@ -20,12 +21,12 @@ struct base {
 struct shape {
 	struct interned entry; /* key: names of dimensions, quantiles, keys of other statistics */
 	const struct naming_label *labels;
-	size_t n_labels, before; /* labels[before] is the first after __name__ */
-	const struct sp_bytes *suffixes;
+	size_t n_labels, before, before_quantile; /* labels[before] is the first after __name__ */
+	const struct naming_series *series;
 };
 
 struct mapping {
-	const struct naming_preset *preset;
+	struct naming_preset preset;
 	bool wants[STATS];
 	struct naming_label *external;
 	size_t n_external;
@@ -40,7 +41,7 @@ struct mapping {
 static enum sp_status set_statistics(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
 {
 	for (int i = 0; i < STATS; i++)
-		m->wants[i] = group->n_statistics == 0;
+		m->wants[i] = group->n_statistics == 0 && !(i == STAT_AVERAGE && m->preset.no_average);
 	for (size_t i = 0; i < group->n_statistics; i++) {
 		enum naming_stat stat = naming_stat(sp_str(group->statistics[i]));
 		if (stat == STATS)
@@ -50,19 +51,47 @@ static enum sp_status set_statistics(struct mapping *m, const Standpipe__Group *
 	return SP_OK;
 }
 
+static enum sp_status set_preset(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
+{
+	const struct naming_preset *preset = naming_find(sp_str(group->naming));
+	if (!preset)
+		return sp_fail(why, SP_CONFIG, "naming \"%.40s\" is not known", group->naming);
+	m->preset = *preset;
+	for (size_t i = 0; i < group->n_bugs; i++) {
+		if (!naming_bug(&m->preset, sp_str(group->bugs[i])))
+			return sp_fail(why, SP_CONFIG, "naming %s has no bug \"%.40s\"", preset->name, group->bugs[i]);
+	}
+	return SP_OK;
+}
+
+static bool has_external(const struct mapping *m, struct sp_bytes name)
+{
+	size_t i = 0;
+	while (i < m->n_external && !sp_eq(name, m->external[i].name))
+		i++;
+	return i < m->n_external;
+}
+
+static void add_external(struct mapping *m, struct sp_bytes name, struct sp_bytes value)
+{
+	m->external[m->n_external++] = (struct naming_label){.name = sp_str(sp_strdup((const char *)name.p)),
+		.value = sp_str(sp_strdup((const char *)value.p)), .from = LABEL_CONSTANT};
+}
+
 static enum sp_status set_external(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
 {
-	m->external = sp_new_array(struct naming_label, group->n_external_labels + 1);
+	m->external = sp_new_array(struct naming_label, group->n_external_labels + m->preset.n_constants + 1);
 	for (size_t i = 0; i < group->n_external_labels; i++) {
 		struct sp_bytes name = sp_str(group->external_labels[i]->name), value = sp_str(group->external_labels[i]->value);
 		if (!naming_label_ok(name) || !utf8_ok(value))
 			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" has a name or a value that no receiver takes", name.p);
-		for (size_t j = 0; j < m->n_external; j++) {
-			if (sp_eq(name, m->external[j].name))
-				return sp_fail(why, SP_CONFIG, "external label \"%.60s\" is there twice", name.p);
-		}
-		m->external[m->n_external++] = (struct naming_label){.name = sp_str(sp_strdup((const char *)name.p)),
-			.value = sp_str(sp_strdup((const char *)value.p)), .from = LABEL_EXTERNAL};
+		if (has_external(m, name))
+			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" is there twice", name.p);
+		add_external(m, name, value);
+	}
+	for (size_t i = 0; i < m->preset.n_constants; i++) {
+		if (!has_external(m, m->preset.constants[i].name))
+			add_external(m, m->preset.constants[i].name, m->preset.constants[i].value);
 	}
 	return SP_OK;
 }
@@ -71,9 +100,9 @@ enum sp_status mapping_new(const Standpipe__Group *group, size_t budget, struct 
 {
 	struct mapping *m = sp_new(struct mapping);
 	m->names = sp_arena_new(budget);
-	m->preset = naming_find(sp_str(group->naming));
-	enum sp_status status = m->preset ? set_statistics(m, group, why)
-					  : sp_fail(why, SP_CONFIG, "naming \"%.40s\" is not known", group->naming);
+	enum sp_status status = set_preset(m, group, why);
+	if (status == SP_OK)
+		status = set_statistics(m, group, why);
 	if (status == SP_OK)
 		status = set_external(m, group, why);
 	if (status == SP_OK)
@@ -116,7 +145,7 @@ void mapping_begin(struct mapping *m)
 
 const struct naming_preset *mapping_preset(const struct mapping *m)
 {
-	return m->preset;
+	return &m->preset;
 }
 
 bool mapping_wants(const struct mapping *m, enum naming_stat stat)
@@ -159,14 +188,18 @@ static struct sp_bytes keep(struct mapping *m, struct sp_buf *name)
 static struct metric *add_metric(struct mapping *m, const struct cw_point *p, struct sp_bytes key, uint64_t hash)
 {
 	struct sp_buf base = {0}, job = {0};
-	m->preset->metric(&base, p->ns, p->metric);
-	m->preset->job_value(&job, p->ns);
+	m->preset.metric(&base, p->ns, p->metric, p->unit);
+	if (m->preset.job_value)
+		m->preset.job_value(&job, p->ns);
 	struct metric *metric = new_entry(m, sizeof(*metric), key, hash);
 	struct sp_bytes base_kept = keep(m, &base), job_kept = keep(m, &job);
 	if (!metric || !base_kept.p || !job_kept.p)
 		return NULL;
 	metric->base = base_kept;
 	metric->job = job_kept;
+	const uint8_t *ns = metric->entry.key.p + 4; /* as put_key has left them */
+	metric->ns = sp_bytes(ns, p->ns.n);
+	metric->name = sp_bytes(ns + p->ns.n + 4, p->metric.n);
 
 	uint64_t base_hash = intern_hash(base_kept);
 	struct base *b = (struct base *)intern_find(&m->bases, base_kept, base_hash);
@@ -185,10 +218,14 @@ static struct metric *add_metric(struct mapping *m, const struct cw_point *p, st
 static struct metric *metric_of(struct mapping *m, const struct cw_point *p)
 {
 	sp_buf_clear(&m->key);
-	uint8_t *to = sp_buf_room(&m->key, 8 + p->ns.n + p->metric.n);
+	size_t unit = m->preset.by_unit ? p->unit.n : 0;
+	uint8_t *to = sp_buf_room(&m->key, 8 + p->ns.n + p->metric.n + unit);
 	if (!to)
 		return NULL;
 	uint8_t *end = put_key(put_key(to, p->ns), p->metric);
+	if (unit)
+		memcpy(end, p->unit.p, unit);
+	end += unit;
 	struct sp_bytes key = sp_bytes(to, (size_t)(end - to));
 	uint64_t hash = intern_hash(key);
 	struct metric *metric = (struct metric *)intern_find(&m->metrics, key, hash);
@@ -199,12 +236,15 @@ static struct shape *add_shape(struct mapping *m, const struct cw_point *p, stru
 {
 	struct shape *shape = new_entry(m, sizeof(*shape), key, hash);
 	if (!shape ||
-	    naming_labels(m->preset, p->dims, p->n_dims, m->external, m->n_external, m->names, &shape->labels,
+	    naming_labels(&m->preset, p->dims, p->n_dims, m->external, m->n_external, m->names, &shape->labels,
 		&shape->n_labels) != SP_OK ||
-	    naming_suffixes(m->preset, p, m->names, &shape->suffixes) != SP_OK)
+	    naming_statistics(&m->preset, p, m->names, &shape->series) != SP_OK)
 		return NULL;
 	while (shape->before < shape->n_labels && sp_cmp(shape->labels[shape->before].name, SP_LIT("__name__")) < 0)
 		shape->before++;
+	while (shape->before_quantile < shape->n_labels &&
+	       sp_cmp(shape->labels[shape->before_quantile].name, SP_LIT("quantile")) < 0)
+		shape->before_quantile++;
 	if (shape->n_labels > m->n_values) {
 		m->n_values = shape->n_labels;
 		m->values = sp_realloc(m->values, m->n_values * sizeof(*m->values));
@@ -246,16 +286,38 @@ static struct sp_bytes label_value(
 	switch (label->from) {
 	case LABEL_DIM:
 		return p->dims[label->dim].value;
-	case LABEL_JOB:
-		return metric->job;
 	case LABEL_ACCOUNT:
 		return p->account;
 	case LABEL_REGION:
 		return p->region;
-	case LABEL_EXTERNAL:
+	case LABEL_JOB:
+		return metric->job;
+	case LABEL_NAMESPACE:
+		return metric->ns;
+	case LABEL_METRIC:
+		return metric->name;
+	case LABEL_CONSTANT:
 		return label->value;
 	}
 	return (struct sp_bytes){0};
+}
+
+/* A value in small letters, those beyond ASCII excepted. */
+static enum sp_status lower(struct sp_bytes *value, struct sp_arena *arena)
+{
+	struct sp_bytes copy = sp_arena_copy(arena, *value);
+	if (!copy.p)
+		return SP_NO_MEM;
+	uint8_t *p = (uint8_t *)(uintptr_t)copy.p;
+	for (size_t i = 0; i < copy.n; i++)
+		p[i] |= p[i] >= 'A' && p[i] <= 'Z' ? 0x20 : 0;
+	*value = copy;
+	return SP_OK;
+}
+
+static bool is_lowered(const struct mapping *m, enum label_source from)
+{
+	return m->preset.lowercase_values && (from == LABEL_DIM || from == LABEL_NAMESPACE || from == LABEL_METRIC);
 }
 
 enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct sp_arena *arena, struct mapped *out)
@@ -264,18 +326,23 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	const struct shape *shape = shape_of(m, p);
 	if (!metric || !shape)
 		return SP_NO_MEM;
-	size_t size = 0, before = 0;
+	size_t size = 0, before = 0, before_quantile = 0;
+	bool is_there = false; /* a label of this name */
 	for (size_t i = 0; i < shape->n_labels; i++) {
 		const struct naming_label *label = &shape->labels[i];
 		struct sp_bytes *value = &m->values[i];
-		if (label->is_default && m->values[i - 1].n)
+		is_there = label->is_default && (is_there || m->values[i - 1].n);
+		if (is_there)
 			*value = (struct sp_bytes){0};
-		else if (utf8_clean(label_value(label, p, metric), arena, value) != SP_OK)
+		else if (utf8_clean(label_value(label, p, metric), arena, value) != SP_OK ||
+			 (is_lowered(m, label->from) && lower(value, arena) != SP_OK))
 			return SP_NO_MEM;
 		if (value->n) /* an empty label is the same as none */
 			size += rw_label_size(label->name.n, value->n);
 		if (i + 1 == shape->before)
 			before = size;
+		if (i + 1 == shape->before_quantile)
+			before_quantile = size;
 	}
 	uint8_t *labels = sp_arena_alloc(arena, size), *to = labels;
 	if (!labels || size > UINT32_MAX)
@@ -285,7 +352,37 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 			to = rw_put_label(to, shape->labels[i].name, m->values[i]);
 	}
 	*out = (struct mapped){.labels = labels, .labels_len = (uint32_t)size, .before = (uint32_t)before,
-		.identity = intern_hash(sp_bytes(labels, size)), .metric = metric->number, .base = metric->base,
-		.suffixes = shape->suffixes};
+		.before_quantile = (uint32_t)before_quantile, .identity = intern_hash(sp_bytes(labels, size)),
+		.metric = metric->number, .base = metric->base, .series = shape->series};
+	return SP_OK;
+}
+
+static bool is_origin(const struct mapping *m, struct sp_bytes name)
+{
+	for (size_t i = 0; i < m->preset.n_identity; i++) {
+		const struct naming_label *label = &m->preset.identity[i];
+		if ((label->from == LABEL_ACCOUNT || label->from == LABEL_REGION) && sp_eq(name, label->name))
+			return true;
+	}
+	return sp_eq(name, SP_LIT("cloud_provider"));
+}
+
+enum sp_status mapping_without_origin(
+    const struct mapping *m, const struct mapped *in, struct sp_arena *arena, struct mapped *out)
+{
+	struct sp_bytes left = sp_bytes(in->labels, in->labels_len);
+	struct rw_label label;
+	uint8_t *labels = sp_arena_alloc(arena, left.n), *to = labels;
+	if (!labels)
+		return SP_NO_MEM;
+	*out = *in;
+	out->labels = labels;
+	while (rw_next_label(&left, &label)) {
+		if (!is_origin(m, label.name))
+			to = rw_put_label(to, label.name, label.value);
+		else if (sp_cmp(label.name, SP_LIT("__name__")) < 0)
+			out->before -= (uint32_t)rw_label_size(label.name.n, label.value.n);
+	}
+	out->labels_len = (uint32_t)(to - labels);
 	return SP_OK;
 }

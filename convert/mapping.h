@@ -18,11 +18,11 @@ struct mapping;
 struct mapped {
 	const uint8_t *labels; /* encoded label fields, sorted, without __name__: what all statistics of the point share */
 	uint32_t labels_len;
-	uint32_t before;   /* so many bytes of them come before __name__ in byte order */
+	uint32_t before, before_quantile; /* so many bytes of them come before __name__ and before quantile in byte order */
 	uint64_t identity; /* XXH3-64 of the labels: chooses the shard, in every release and whatever came before */
 	uint32_t metric;   /* equal numbers mean equal base names; valid for this delivery */
-	struct sp_bytes base;            /* metric name without suffix */
-	const struct sp_bytes *suffixes; /* of the point's percentiles, then of its other statistics */
+	struct sp_bytes base; /* metric name without suffix */
+	const struct naming_series *series; /* of the point's percentiles, then of its other statistics */
 };
 
 /* budget bounds the kept names of one delivery. SP_CONFIG when the group asks for what this release does not know. */
@@ -35,7 +35,11 @@ void mapping_begin(struct mapping *m);
  */
 SP_CHECKED enum sp_status mapping_point(
     struct mapping *m, const struct cw_point *p, struct sp_arena *arena, struct mapped *out);
+/* The preset with the bugs that the group asks for. */
 const struct naming_preset *mapping_preset(const struct mapping *m);
 bool mapping_wants(const struct mapping *m, enum naming_stat stat);
+/* The same without the labels that say whose point it is. SP_NO_MEM when the arena is spent. */
+SP_CHECKED enum sp_status mapping_without_origin(
+    const struct mapping *m, const struct mapped *in, struct sp_arena *arena, struct mapped *out);
 
 #endif

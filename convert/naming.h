@@ -13,47 +13,71 @@
 
 #include "convert/point.h"
 
-/* Words of the setting `statistics`. The first five are a series each with a fixed suffix. */
+/* Words of the setting `statistics`. The first five are a series each. */
 enum naming_stat {
 	STAT_SUM, STAT_SAMPLE_COUNT, STAT_MINIMUM, STAT_MAXIMUM, STAT_AVERAGE, STATS_FIXED,
 	STAT_PERCENTILES = STATS_FIXED, STAT_OTHER, STATS
 };
 
+/* What a statistic adds to the name of its metric, and the value of its label `quantile` (empty: no such label). */
+struct naming_series {
+	struct sp_bytes suffix, quantile;
+};
+
+/* Where a label's value comes from. Of two labels with one name the earlier source is asked first. */
 enum label_source {
-	LABEL_DIM,     /* a dimension's value */
-	LABEL_JOB,     /* what naming.job makes of the namespace */
+	LABEL_DIM, /* a dimension's value */
 	LABEL_ACCOUNT,
 	LABEL_REGION,
-	LABEL_EXTERNAL /* a fixed value from the configuration */
+	LABEL_JOB, /* what naming.job_value makes of the namespace */
+	LABEL_NAMESPACE,
+	LABEL_METRIC,
+	LABEL_CONSTANT, /* a fixed value, of the preset or from the configuration */
 };
 
 struct naming_label {
 	struct sp_bytes name;
-	struct sp_bytes value; /* LABEL_EXTERNAL */
+	struct sp_bytes value; /* LABEL_CONSTANT */
 	enum label_source from;
 	uint16_t dim;    /* LABEL_DIM: which of the point's dimensions */
-	bool is_default; /* LABEL_EXTERNAL with the name of the label before it: used when that one is empty */
+	bool is_default; /* has the name of the label before it: used when that one is empty */
 };
 
 struct naming_preset {
 	const char *name;
-	const char *suffixes[STATS_FIXED];
-	const char *job, *account, *region; /* names of the labels that say whose point it is */
-	const char *const *reserved;        /* further label names that no dimension may take; ends with NULL */
+	struct naming_series fixed[STATS_FIXED];
+	bool no_average; /* unless it is asked for by name */
+	bool by_unit;    /* the metric's name depends on its unit */
+	const struct naming_label *identity; /* labels that say whose point it is; no dimension takes their names */
+	size_t n_identity;
+	const struct naming_label *constants; /* replaced by external labels of the same name */
+	size_t n_constants;
+	const char *const *reserved; /* further label names that no dimension may take; ends with NULL */
 	/* The name of a metric without the statistic's suffix. */
-	void (*metric)(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes metric);
-	void (*job_value)(struct sp_buf *out, struct sp_bytes ns);
+	void (*metric)(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes metric, struct sp_bytes unit);
+	void (*job_value)(struct sp_buf *out, struct sp_bytes ns); /* NULL: no label needs it */
 	/* A dimension's label, before clashes are looked at. */
 	void (*label)(struct sp_buf *out, struct sp_bytes dim);
-	void (*percentile)(struct sp_buf *out, double q);            /* suffix */
-	void (*other)(struct sp_buf *out, struct sp_bytes key);      /* suffix, before clashes are looked at */
+	void (*percentile)(struct sp_buf *out, double q);       /* suffix; NULL: none, but the label quantile */
+	void (*other)(struct sp_buf *out, struct sp_bytes key); /* suffix, before clashes are looked at */
+
+	bool (*bug)(struct naming_preset *preset, struct sp_bytes word); /* naming_bug; NULL: there are none */
+
+	/* Off in every preset; naming_bug turns them on. */
+	bool lowercase_values;   /* of dimensions, namespace and metric */
+	bool dimensions_win;     /* a dimension takes the place of an identity label with its name */
+	bool quantiles_gated;    /* percentiles only of points with more than one sample and a positive sum */
+	bool min_max_at_start;   /* minimum and maximum carry the start of the minute */
+	bool max_without_origin; /* the maximum has no labels account, region and cloud_provider */
 };
 
 /* NULL when there is no such preset. */
 const struct naming_preset *naming_find(struct sp_bytes name);
+/* Changes a copy of a preset so that it repeats a bug of the program that it follows. False: it has no such bug. */
+bool naming_bug(struct naming_preset *preset, struct sp_bytes word);
 /* STATS when there is no such statistic. */
 enum naming_stat naming_stat(struct sp_bytes word);
-/* May the configuration add a label of this name? */
+/* May the configuration add a label of this name? Not those that tell the series of one metric apart. */
 bool naming_label_ok(struct sp_bytes name);
 
 /* The labels of a point with these dimensions, sorted. A dimension that would take a name of the preset or a reserved
@@ -67,9 +91,9 @@ SP_CHECKED enum sp_status naming_labels(const struct naming_preset *preset, cons
 /* The work of the next two grows with the square of the number of dimensions and statistics; the decoders bound both.
  */
 
-/* Suffixes of a point's percentiles and then of its other statistics, in their order. Other statistics that would look
- * like a fixed one, a percentile or one another get _2, _3 in byte order of their keys. */
-SP_CHECKED enum sp_status naming_suffixes(
-    const struct naming_preset *preset, const struct cw_point *p, struct sp_arena *arena, const struct sp_bytes **out);
+/* What a point's percentiles and then its other statistics add, in their order. Other statistics that would look like a
+ * fixed one, a percentile or one another get _2, _3 in byte order of their keys. */
+SP_CHECKED enum sp_status naming_statistics(const struct naming_preset *preset, const struct cw_point *p,
+    struct sp_arena *arena, const struct naming_series **out);
 
 #endif

@@ -156,6 +156,10 @@ static Standpipe__Group *group_new(struct sp_arena *a, const struct dest_setting
 	standpipe__group__init(g);
 	g->naming = text(key && key->naming ? key->naming : d->naming);
 	g->stamp_start = strcmp(d->timestamp, "start") == 0;
+	if (strcmp(g->naming, "logzio") == 0) {
+		g->bugs = d->bugs.v;
+		g->n_bugs = d->bugs.n;
+	}
 	g->statistics = d->statistics.v;
 	g->n_statistics = d->statistics.n;
 	add_statistics_overrides(a, g, &d->statistics_overrides);

@@ -33,45 +33,57 @@ static int by_name(const void *a, const void *b)
 static void check_labels(
     const struct naming_preset *preset, const struct cw_dim *dims, size_t n, struct sp_arena *arena)
 {
-	const struct naming_label external[] = {{.name = SP_LIT("cluster"), .value = SP_LIT("c"), .from = LABEL_EXTERNAL},
-		{.name = SP_LIT("region"), .value = SP_LIT("r"), .from = LABEL_EXTERNAL}};
+	const struct naming_label external[] = {{.name = SP_LIT("cluster"), .value = SP_LIT("c"), .from = LABEL_CONSTANT},
+		{.name = SP_LIT("region"), .value = SP_LIT("r"), .from = LABEL_CONSTANT}};
 	const struct naming_label *v, *again;
 	size_t n_v, n_again;
 	expect(naming_labels(preset, dims, n, external, 2, arena, &v, &n_v) == SP_OK);
 	expect(naming_labels(preset, dims, n, external, 2, arena, &again, &n_again) == SP_OK);
-	expect(n_v == n + 5 && n_again == n_v);
+	expect(n_v == n + preset->n_identity + 2 && n_again == n_v);
 	for (size_t i = 0; i < n_v; i++) {
 		expect(naming_label_ok(v[i].name) && sp_eq(v[i].name, again[i].name) && v[i].dim == again[i].dim);
 		expect(i == 0 || sp_cmp(v[i - 1].name, v[i].name) < (v[i].is_default ? 1 : 0));
-		expect(!v[i].is_default || v[i].from == LABEL_EXTERNAL);
+		expect(!v[i].is_default || v[i].from == LABEL_CONSTANT || preset->dimensions_win);
 	}
 }
 
 static void check_suffixes(
     const struct naming_preset *preset, const struct cw_point *p, struct sp_bytes base, struct sp_arena *arena)
 {
-	const struct sp_bytes *v;
-	expect(naming_suffixes(preset, p, arena, &v) == SP_OK);
+	const struct naming_series *v;
+	expect(naming_statistics(preset, p, arena, &v) == SP_OK);
 	for (size_t i = 0; i < (size_t)p->n_quantiles + p->n_extras; i++) {
 		struct sp_buf name = {0};
 		sp_buf_add(&name, base);
-		sp_buf_add(&name, v[i]);
+		sp_buf_add(&name, v[i].suffix);
 		expect(is_metric_name(sp_buf_view(&name)));
 		sp_buf_free(&name);
 		for (size_t j = 0; j < i; j++)
-			expect(!sp_eq(v[i], v[j]));
+			expect(!sp_eq(v[i].suffix, v[j].suffix) || !sp_eq(v[i].quantile, v[j].quantile));
 		for (int j = 0; j < STATS_FIXED; j++)
-			expect(!sp_eq(v[i], sp_str(preset->suffixes[j])));
+			expect(!sp_eq(v[i].suffix, preset->fixed[j].suffix) || !sp_eq(v[i].quantile, preset->fixed[j].quantile));
 	}
 }
 
-/* Names in the input end at a line feed: namespace, metric, then names used as dimensions and as keys. */
+static void check(const struct naming_preset *preset, const struct sp_bytes *names, const struct cw_dim *dims,
+	size_t n_dims, const struct cw_point *p)
+{
+	struct sp_arena *arena = sp_arena_new(0);
+	struct sp_buf base = {0};
+	preset->metric(&base, names[0], names[1], names[2]);
+	expect(is_metric_name(sp_buf_view(&base)));
+	check_labels(preset, dims, n_dims, arena);
+	check_suffixes(preset, p, sp_buf_view(&base), arena);
+	sp_buf_free(&base);
+	sp_arena_free(&arena);
+}
+
+/* Names in the input end at a line feed: namespace, metric, unit, then names used as dimensions and as keys. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	const struct naming_preset *preset = naming_find(SP_LIT("cloudwatch"));
-	struct sp_bytes names[MAX_NAMES + 2] = {{0}};
+	struct sp_bytes names[MAX_NAMES + 3] = {{0}};
 	size_t n_names = 0, n_dims = 0;
-	for (size_t i = 0, start = 0; i <= n && n_names < MAX_NAMES + 2; i++) {
+	for (size_t i = 0, start = 0; i <= n && n_names < MAX_NAMES + 3; i++) {
 		if (i == n || data[i] == '\n') {
 			names[n_names++] = sp_bytes(data + start, i - start);
 			start = i + 1;
@@ -81,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct cw_extra extras[MAX_NAMES];
 	struct cw_quantile quantiles[2] = {{n % 997 / 997.0 + 1e-7, 0}, {1 - 1e-12, 0}};
 	struct cw_point p = {.quantiles = quantiles, .n_quantiles = 2, .extras = extras};
-	for (size_t i = 2; i < n_names; i++) {
+	for (size_t i = 3; i < n_names; i++) {
 		extras[p.n_extras++].key = names[i];
 		dims[n_dims++].name = names[i];
 	}
@@ -91,13 +103,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		if (dims[i].name.n && (unique == 0 || !sp_eq(dims[i].name, dims[unique - 1].name)))
 			dims[unique++] = dims[i];
 	}
-	struct sp_arena *arena = sp_arena_new(0);
-	struct sp_buf base = {0};
-	preset->metric(&base, names[0], names[1]);
-	expect(is_metric_name(sp_buf_view(&base)));
-	check_labels(preset, dims, unique, arena);
-	check_suffixes(preset, &p, sp_buf_view(&base), arena);
-	sp_buf_free(&base);
-	sp_arena_free(&arena);
+	static const char *const presets[] = {"cloudwatch", "yace", "logzio", "otel"};
+	for (size_t i = 0; i < sizeof(presets) / sizeof(*presets); i++)
+		check(naming_find(sp_str(presets[i])), names, dims, unique, &p);
+	struct naming_preset logzio = *naming_find(SP_LIT("logzio"));
+	expect(naming_bug(&logzio, SP_LIT("uncollapsed_names")) && naming_bug(&logzio, SP_LIT("dimensions_win")));
+	check(&logzio, names, dims, unique, &p);
 	return 0;
 }
