@@ -24,24 +24,33 @@ static const struct {
 #undef METRIC
 };
 
-struct series {
+struct sp_metric_series {
 	enum sp_metric metric;
 	uint32_t hash;
 	struct sp_bytes labels; /* the values, each with its NUL */
 	double value;		/* histograms: the sum */
 	uint64_t *buckets;	/* histograms: one per bound, not cumulative, and one for +Inf */
-	struct series *hash_next;
-	struct series *next; /* of the same metric, in order of appearance */
+	struct sp_metric_series *hash_next;
+	struct sp_metric_series *next; /* of the same metric, in order of appearance */
 };
 
-static struct series *by_hash[HASH_SLOTS];
-static struct series *first[SP_METRICS], **last[SP_METRICS];
+static struct sp_metric_series *by_hash[HASH_SLOTS];
+static struct sp_metric_series *first[SP_METRICS], **last[SP_METRICS];
 static size_t label_sets;
 
 static const double bounds_seconds[] = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60};
+static const double bounds_age[] = {60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 172800};
 static const double bounds_bytes[] = {256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864};
 static const double bounds_count[] = {
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6};
+#define BOUNDS(suffix, bounds) {suffix, bounds, sizeof(bounds) / sizeof(bounds)[0]}
+/* The first whose suffix the name has. */
+static const struct {
+	const char *suffix;
+	const double *v;
+	size_t n;
+} bounds_by_name[] = {BOUNDS("_age_seconds", bounds_age), BOUNDS("_seconds", bounds_seconds), BOUNDS("_bytes", bounds_bytes),
+    BOUNDS("", bounds_count)};
 
 static bool ends_with(const char *s, const char *tail)
 {
@@ -51,16 +60,11 @@ static bool ends_with(const char *s, const char *tail)
 
 static const double *bounds_of(enum sp_metric m, size_t *n)
 {
-	if (ends_with(metrics[m].name, "_seconds")) {
-		*n = sizeof bounds_seconds / sizeof bounds_seconds[0];
-		return bounds_seconds;
-	}
-	if (ends_with(metrics[m].name, "_bytes")) {
-		*n = sizeof bounds_bytes / sizeof bounds_bytes[0];
-		return bounds_bytes;
-	}
-	*n = sizeof bounds_count / sizeof bounds_count[0];
-	return bounds_count;
+	size_t i = 0;
+	while (!ends_with(metrics[m].name, bounds_by_name[i].suffix))
+		i++;
+	*n = bounds_by_name[i].n;
+	return bounds_by_name[i].v;
 }
 
 static size_t label_count(enum sp_metric m)
@@ -84,7 +88,7 @@ static uint32_t hash_labels(enum sp_metric m, const char *const *labels, size_t 
 	return h;
 }
 
-static bool same_labels(const struct series *s, const char *const *labels, size_t n)
+static bool same_labels(const struct sp_metric_series *s, const char *const *labels, size_t n)
 {
 	const char *at = (const char *)s->labels.p;
 	for (size_t i = 0; i < n; at += strlen(at) + 1, i++)
@@ -93,28 +97,27 @@ static bool same_labels(const struct series *s, const char *const *labels, size_
 	return true;
 }
 
-static struct series **series_find(enum sp_metric m, const char *const *labels, size_t n, uint32_t hash)
+static struct sp_metric_series **series_find(enum sp_metric m, const char *const *labels, size_t n, uint32_t hash)
 {
-	struct series **link = &by_hash[hash % HASH_SLOTS];
+	struct sp_metric_series **link = &by_hash[hash % HASH_SLOTS];
 	while (*link && ((*link)->hash != hash || (*link)->metric != m || !same_labels(*link, labels, n)))
 		link = &(*link)->hash_next;
 	return link;
 }
 
-/* NULL when there are too many label sets. */
-static struct series *series_get(enum sp_metric m, const char *const *labels)
+struct sp_metric_series *sp_metric_series(enum sp_metric m, const char *const *labels)
 {
 	size_t n = label_count(m);
 	uint32_t hash = hash_labels(m, labels, n);
-	struct series **link = series_find(m, labels, n, hash);
+	struct sp_metric_series **link = series_find(m, labels, n, hash);
 	if (*link)
 		return *link;
 	if (n && label_sets >= MAX_LABEL_SETS) {
 		sp_metric_add(M_METRICS_LEFT_OUT, NULL, 1);
 		return NULL;
 	}
-	struct series *s = sp_new(struct series);
-	*s = (struct series){.metric = m, .hash = hash};
+	struct sp_metric_series *s = sp_new(struct sp_metric_series);
+	*s = (struct sp_metric_series){.metric = m, .hash = hash};
 	struct sp_buf text = {0};
 	for (size_t i = 0; i < n; i++)
 		sp_buf_add(&text, sp_bytes(labels[i], strlen(labels[i]) + 1));
@@ -134,42 +137,50 @@ static struct series *series_get(enum sp_metric m, const char *const *labels)
 	return s;
 }
 
-void sp_metric_add(enum sp_metric m, const char *const *labels, double by)
+void sp_series_add(struct sp_metric_series *s, double by)
 {
-	struct series *s = series_get(m, labels);
 	if (s)
 		s->value += by;
 }
 
+void sp_metric_add(enum sp_metric m, const char *const *labels, double by)
+{
+	sp_series_add(sp_metric_series(m, labels), by);
+}
+
 void sp_metric_set(enum sp_metric m, const char *const *labels, double value)
 {
-	struct series *s = series_get(m, labels);
+	struct sp_metric_series *s = sp_metric_series(m, labels);
 	if (s)
 		s->value = value;
+}
+
+void sp_series_observe(struct sp_metric_series *s, double value, uint64_t times)
+{
+	if (!s)
+		return;
+	size_t n, i = 0;
+	const double *bounds = bounds_of(s->metric, &n);
+	while (i < n && value > bounds[i])
+		i++;
+	s->buckets[i] += times;
+	s->value += value * (double)times;
 }
 
 void sp_metric_observe(enum sp_metric m, const char *const *labels, double value)
 {
 	SP_BUG_IF(metrics[m].kind != HISTOGRAM);
-	struct series *s = series_get(m, labels);
-	if (!s)
-		return;
-	size_t n, i = 0;
-	const double *bounds = bounds_of(m, &n);
-	while (i < n && value > bounds[i])
-		i++;
-	s->buckets[i]++;
-	s->value += value;
+	sp_series_observe(sp_metric_series(m, labels), value, 1);
 }
 
 void sp_metric_forget(enum sp_metric m, const char *const *labels)
 {
 	size_t n = label_count(m);
-	struct series **link = series_find(m, labels, n, hash_labels(m, labels, n)), *s = *link;
+	struct sp_metric_series **link = series_find(m, labels, n, hash_labels(m, labels, n)), *s = *link;
 	if (!s)
 		return;
 	*link = s->hash_next;
-	struct series **at = &first[m];
+	struct sp_metric_series **at = &first[m];
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
@@ -184,7 +195,7 @@ void sp_metric_forget(enum sp_metric m, const char *const *labels)
 double sp_metric_value(enum sp_metric m, const char *const *labels)
 {
 	size_t n = label_count(m);
-	struct series *s = *series_find(m, labels, n, hash_labels(m, labels, n));
+	struct sp_metric_series *s = *series_find(m, labels, n, hash_labels(m, labels, n));
 	return s ? s->value : 0;
 }
 
@@ -201,7 +212,7 @@ static void add_escaped(struct sp_buf *out, const char *s)
 
 /* name_suffix{labels,extra,le="..."} value */
 static void add_line(
-    struct sp_buf *out, const struct series *s, const char *suffix, const char *extra, const char *le, double value)
+    struct sp_buf *out, const struct sp_metric_series *s, const char *suffix, const char *extra, const char *le, double value)
 {
 	const char *sep = "{", *name = metrics[s->metric].labels, *at = (const char *)s->labels.p;
 	sp_buf_printf(out, "%s%s", metrics[s->metric].name, suffix);
@@ -223,7 +234,7 @@ static void add_line(
 	sp_buf_u8(out, '\n');
 }
 
-static void add_histogram(struct sp_buf *out, const struct series *s, const char *extra)
+static void add_histogram(struct sp_buf *out, const struct sp_metric_series *s, const char *extra)
 {
 	size_t n;
 	const double *bounds = bounds_of(s->metric, &n);
@@ -247,7 +258,7 @@ void sp_metrics_write(struct sp_buf *out, const char *extra)
 			continue;
 		sp_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[m].name, metrics[m].help, metrics[m].name,
 		    types[metrics[m].kind]);
-		for (const struct series *s = first[m]; s; s = s->next)
+		for (const struct sp_metric_series *s = first[m]; s; s = s->next)
 			if (metrics[m].kind == HISTOGRAM)
 				add_histogram(out, s, extra);
 			else

@@ -19,10 +19,16 @@ enum sp_metric {
 /* labels: as many values as the metric has labels, in their order; unlabelled metrics take none (NULL). */
 void sp_metric_add(enum sp_metric m, const char *const *labels, double by);
 void sp_metric_set(enum sp_metric m, const char *const *labels, double value);
-/* Histograms: buckets are by name suffix: _seconds 1 ms..60 s, _bytes 256..64 Mi by 4, else 1, 2, 5, ... 1e6. */
+/* Histograms: buckets are by name suffix: _age_seconds 1 min..2 d, _seconds 1 ms..60 s, _bytes 256..64 Mi by 4, else 1, 2, 5, ... 1e6. */
 void sp_metric_observe(enum sp_metric m, const char *const *labels, double value);
 /* Removes one label set (a destination that is gone). */
 void sp_metric_forget(enum sp_metric m, const char *const *labels);
+/* A label set looked up once, for what is counted often: valid until it is forgotten. NULL, which counts nothing, when there
+ * are too many. */
+struct sp_metric_series;
+struct sp_metric_series *sp_metric_series(enum sp_metric m, const char *const *labels);
+void sp_series_add(struct sp_metric_series *s, double by);
+void sp_series_observe(struct sp_metric_series *s, double value, uint64_t times);
 double sp_metric_value(enum sp_metric m, const char *const *labels);
 #define SP_L(...) ((const char *const[]){__VA_ARGS__})
 

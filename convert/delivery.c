@@ -268,6 +268,8 @@ static enum sp_status decode_records(struct converter *c, const struct envelope 
 	out->quarantine = evidence.v;
 	out->n_quarantine = evidence.n;
 	out->quarantined = evidence.pieces;
+	out->arrived = points->v;
+	out->n_arrived = points->n;
 	if (points->n)
 		out->account = points->v[0].account;
 	return SP_OK;

@@ -56,6 +56,8 @@ struct convert_out {
 	uint64_t dropped_values; /* NaN, quantiles out of range, repeated keys */
 	struct sp_bytes account; /* of the first point */
 	int64_t sent_ms;         /* envelope's timestamp, 0 when none */
+	const struct cw_point *arrived; /* those that were taken */
+	size_t n_arrived;
 	const struct convert_group *groups;
 	size_t n_groups;
 	const struct convert_quarantine *quarantine;

@@ -6,6 +6,7 @@
 #include "common/metrics.h"
 #include "convert/link.h"
 #include "convert/result.h"
+#include "convert/tally.h"
 
 #include <signal.h>
 #include <sys/time.h>
@@ -43,6 +44,7 @@ struct worker {
 	uint32_t slot;
 	int64_t job_limit_ms;
 	struct converter *converter;
+	struct tally *tally;
 	struct sp_arena *scratch;
 	ProtobufCMessage *plan;	 /* a Plan; NULL: the converter has none */
 	ProtobufCMessage *state; /* ship's last State */
@@ -232,10 +234,11 @@ static void watchdog(int64_t ms)
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
-static void count(const struct convert_out *out)
+static void count(struct worker *w, const struct convert_out *out)
 {
 	static const char *const formats[CW_FORMATS] = {
 	    [CW_OTLP07] = "otlp07", [CW_OTLP10] = "otlp10", [CW_JSON] = "json"};
+	tally_count(w->tally, out->arrived, out->n_arrived, sp_wall_ms());
 	for (int i = 0; i < CW_FORMATS; i++)
 		if (out->points[i])
 			sp_metric_add(M_CONVERT_POINTS, SP_L(formats[i]), (double)out->points[i]);
@@ -320,7 +323,7 @@ static void job_convert(struct worker *w, struct job *j)
 		return;
 	}
 	if (j->conversions == 1)
-		count(&out);
+		count(w, &out);
 	hand_over(w, j);
 }
 
@@ -585,6 +588,7 @@ enum sp_status worker_new(
 	for (size_t i = 0; i < JOBS_MAX; i++)
 		w->jobs[i].worker = w;
 	w->converter = converter_new((size_t)s->memory);
+	w->tally = tally_new();
 	w->scratch = sp_arena_new(SCRATCH_BYTES);
 	signal(SIGALRM, stuck);
 	enum sp_status status = open_links(w, zmq, s->runtime_dir, why);
@@ -613,6 +617,7 @@ void worker_free(struct worker **wp)
 	frame_unpacked_free(w->state);
 	sp_arena_free(&w->scratch);
 	converter_free(&w->converter);
+	tally_free(&w->tally);
 	sp_free(w);
 }
 
