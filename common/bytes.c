@@ -24,6 +24,28 @@ bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b)
 	return true;
 }
 
+/* Only the last "*" is ever tried again: what an earlier one took cannot help, the last takes whatever is left over. */
+bool sp_glob(struct sp_bytes pattern, struct sp_bytes s)
+{
+	size_t p = 0, i = 0, star = SIZE_MAX, taken = 0;
+	while (i < s.n) {
+		if (p < pattern.n && pattern.p[p] == '*') {
+			star = p++;
+			taken = i;
+		} else if (p < pattern.n && (pattern.p[p] == '?' || pattern.p[p] == s.p[i])) {
+			p++, i++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			i = ++taken;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.n && pattern.p[p] == '*')
+		p++;
+	return p == pattern.n;
+}
+
 uint8_t *sp_buf_room(struct sp_buf *b, size_t n)
 {
 	if (b->failed)

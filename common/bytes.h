@@ -53,6 +53,9 @@ static inline struct sp_bytes sp_trim(struct sp_bytes s)
 }
 
 bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b); /* ASCII letters only */
+/* Does the whole of s fit the pattern? "*" stands for any bytes, "?" for one; nothing else is special. At most pattern.n * s.n
+ * steps, whatever the two are. */
+bool sp_glob(struct sp_bytes pattern, struct sp_bytes s);
 
 static inline bool sp_take_u8(struct sp_bytes *in, uint8_t *out)
 {

@@ -82,7 +82,8 @@ static void add_filters(struct sp_arena *a, Standpipe__Group *g, const struct sp
 		f->exclude = action && strcmp(action, "exclude") == 0;
 		append_items(a, sp_map_get(from, "namespace"), &f->namespaces, &f->n_namespaces);
 		append_items(a, sp_map_get(from, "metric"), &f->metrics, &f->n_metrics);
-		append_items(a, sp_map_get(from, "dimensions"), &f->dimensions, &f->n_dimensions);
+		const char *dimensions = sp_map_get(from, "dimensions");
+		append_items(a, dimensions && !*dimensions ? "!*" : dimensions, &f->dimensions, &f->n_dimensions); /* []: none */
 		append_items(a, sp_map_get(from, "account"), &f->accounts, &f->n_accounts);
 		append_items(a, sp_map_get(from, "region"), &f->regions, &f->n_regions);
 		append(a, &set->filters, &set->n_filters, f);
