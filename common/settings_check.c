@@ -150,16 +150,27 @@ static enum sp_status check_mapping(const struct conf *c, const struct dest_sett
 	return status == SP_OK ? check_overrides(c, path, d, why) : status;
 }
 
-static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_url(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
 {
-	bool plain, userinfo, basic = d->basic_auth_username || d->basic_auth_password_file;
+	bool plain, userinfo;
 	struct sp_bytes host;
+	if (!d->url && strcmp(d->receiver, "logzio") == 0)
+		return SP_OK; /* its listener depends on the region */
 	if (!d->url)
 		return refuse_dest(c, d, "url", "is missing: the remote-write URL of the receiver", why);
 	if (!url_parse(d->url, &plain, &userinfo, &host))
 		return refuse_dest(c, d, "url", "is not a URL: right is http://HOST[:PORT]/PATH or https://...", why);
 	if (userinfo)
 		return refuse_dest(c, d, "url", "holds a user name: credentials go into basic_auth", why);
+	if (plain && (d->basic_auth_username || d->bearer_token_file) && !loopback(host) && !d->allow_plain_credentials)
+		return refuse_dest(c, d, "url",
+		    "would send credentials unencrypted: use https, or set allow_plain_credentials: true", why);
+	return SP_OK;
+}
+
+static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	bool basic = d->basic_auth_username || d->basic_auth_password_file;
 	if (basic && d->bearer_token_file)
 		return refuse_dest(c, d, "bearer_token_file", "and basic_auth exclude each other", why);
 	if (basic && !(d->basic_auth_username && d->basic_auth_password_file))
@@ -168,16 +179,16 @@ static enum sp_status check_dest(const struct conf *c, const struct dest_setting
 	if (!d->tls_cert_file != !d->tls_key_file)
 		return refuse_dest(c, d, d->tls_cert_file ? "tls_config.key_file" : "tls_config.cert_file",
 		    "is missing: cert_file and key_file go together", why);
-	if (plain && (basic || d->bearer_token_file) && !loopback(host) && !d->allow_plain_credentials)
-		return refuse_dest(c, d, "url",
-		    "would send credentials unencrypted: use https, or set allow_plain_credentials: true", why);
+	enum sp_status status = check_url(c, d, why);
+	if (status != SP_OK)
+		return status;
 	if (d->backoff_min > d->backoff_unreachable_max)
 		return refuse_dest(c, d, "backoff.unreachable_max", "is less than backoff.min", why);
 	if (d->backoff_unreachable_max > d->backoff_max)
 		return refuse_dest(c, d, "backoff.max", "is less than backoff.unreachable_max", why);
 	if (d->probe_min > d->probe_max)
 		return refuse_dest(c, d, "probe.max", "is less than probe.min", why);
-	enum sp_status status = check_maps(c, d, why);
+	status = check_maps(c, d, why);
 	return status == SP_OK ? check_mapping(c, d, why) : status;
 }
 

@@ -44,6 +44,8 @@ struct intake {
 	size_t bytes, bytes_max; /* with the writer or reserved */
 	size_t stores;		 /* with the writer */
 	struct sp_log_rate log_bad, log_refused;
+	void (*on_source)(void *arg, const char *source_arn);
+	void *on_source_arg;
 };
 
 /* What a done function needs to find its way back. */
@@ -276,6 +278,8 @@ static void take_store(struct intake *in, struct peer *p)
 		    status == SP_NO_MEM ? STANDPIPE__STORED__STATUS__BUSY : STANDPIPE__STORED__STATUS__ERROR, why.text);
 		return;
 	}
+	if (in->on_source)
+		in->on_source(in->on_source_arg, m->source_arn);
 	in->frame = sp_new(struct frame);
 	struct pending *pending = sp_new(struct pending);
 	*pending = (struct pending){in, store, bytes};
@@ -386,6 +390,12 @@ void intake_free(struct intake **inp)
 		peer_remove(in, &in->peers);
 	sp_free(in->frame);
 	sp_free(in);
+}
+
+void intake_on_source(struct intake *in, void (*fn)(void *arg, const char *source_arn), void *arg)
+{
+	in->on_source = fn;
+	in->on_source_arg = arg;
 }
 
 void intake_set_plan(struct intake *in, const struct plan *plan)

@@ -26,6 +26,8 @@ void intake_free(struct intake **in);
 /* Borrowed until the next call or intake_free; goes to all workers. What was converted by an older epoch is answered
  * stale_plan. */
 void intake_set_plan(struct intake *in, const struct plan *plan);
+/* Called with the Firehose stream of each delivery that goes to the writer. */
+void intake_on_source(struct intake *in, void (*fn)(void *arg, const char *source_arn), void *arg);
 /* Tells all workers whether deliveries can be stored now. */
 void intake_set_state(struct intake *in, Standpipe__State__Accepting accepting);
 /* From now on new STOREs are answered "busy" and the state is "stopping"; those in the writer still get their answer.

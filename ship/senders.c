@@ -1,9 +1,13 @@
 #include "ship/senders.h"
 
 #include "common/alloc.h"
+#include "common/log.h"
 #include "ship/destination.h"
+#include "ship/listener.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 
 /* How often secret files are looked at. */
 #define POLL_MS 1000
@@ -12,10 +16,14 @@ struct senders {
 	struct sp_loop *loop;
 	struct writer *writer;
 	struct http_client *client;
+	struct settings *settings;
 	struct destination **dests;
 	uint32_t *ids; /* of dests */
 	size_t n;
+	size_t *waiting; /* of the settings' destinations: those whose address depends on the first delivery */
+	size_t n_waiting;
 	struct sp_timer poll;
+	int64_t started_wall_ms; /* 0: not yet */
 };
 
 static void on_batch(void *arg, const struct batch *b, struct payload *p)
@@ -34,21 +42,78 @@ static void on_poll(void *arg)
 	sp_timer_set(s->loop, &s->poll, POLL_MS, on_poll, s);
 }
 
+static enum sp_status add_destination(struct senders *s, size_t i, struct sp_why *why)
+{
+	enum sp_status status =
+	    destination_new(s->loop, s->writer, s->client, &s->settings->dests[i], &s->dests[s->n], why);
+	if (status == SP_OK)
+		s->ids[s->n++] = writer_dest_id(s->writer, s->settings->dests[i].name);
+	return status;
+}
+
+/* The region that was chosen outlives this process: all of a destination's samples go to one place. */
+static char *region_path(const struct senders *s)
+{
+	return sp_asprintf("%s/logzio.region", s->settings->spool_dir);
+}
+
+static char *region_load(const struct senders *s)
+{
+	struct sp_buf text = {0};
+	struct sp_why why;
+	char *path = region_path(s);
+	char *region = secret_read(path, &text, &why) == SP_OK ? sp_strndup(text.p, text.n) : NULL;
+	sp_buf_free(&text);
+	sp_free(path);
+	return region;
+}
+
+static void region_save(const struct senders *s, struct sp_bytes region)
+{
+	char *path = region_path(s), *unfinished = sp_asprintf("%s.new", path);
+	FILE *f = fopen(unfinished, "w");
+	bool ok = f && fprintf(f, "%.*s\n", (int)region.n, (const char *)region.p) > 0;
+	if (f)
+		ok = fclose(f) == 0 && ok;
+	if (!ok || rename(unfinished, path) != 0)
+		sp_log(SP_LOG_WARN, "destination.region_not_kept", sp_f_str("file", path), sp_f_str("msg", strerror(errno)),
+		    SP_LOG_END);
+	sp_free(unfinished);
+	sp_free(path);
+}
+
+static void set_listener(struct dest_settings *d, struct sp_bytes region)
+{
+	d->url = sp_strdup(listener_url(region));
+	char *name = sp_strndup(region.p, region.n);
+	sp_log(SP_LOG_INFO, "destination.listener", sp_f_str("destination", d->name), sp_f_str("region", name),
+	    sp_f_str("url", d->url), SP_LOG_END);
+	sp_free(name);
+}
+
 enum sp_status senders_new(
-    struct sp_loop *l, struct writer *w, const struct settings *settings, struct senders **out, struct sp_why *why)
+    struct sp_loop *l, struct writer *w, struct settings *settings, struct senders **out, struct sp_why *why)
 {
 	struct senders *s = sp_new(struct senders);
 	s->loop = l;
 	s->writer = w;
+	s->settings = settings;
 	s->client = http_client_new(l);
 	s->dests = sp_new_array(struct destination *, settings->n_dests);
 	s->ids = sp_new_array(uint32_t, settings->n_dests);
+	s->waiting = sp_new_array(size_t, settings->n_dests);
 	enum sp_status status = SP_OK;
+	char *region = region_load(s);
 	for (size_t i = 0; i < settings->n_dests && status == SP_OK; i++) {
-		status = destination_new(l, w, s->client, &settings->dests[i], &s->dests[i], why);
-		s->ids[i] = writer_dest_id(w, settings->dests[i].name);
-		s->n += status == SP_OK;
+		struct dest_settings *d = &settings->dests[i];
+		if (!d->url && (d->logzio_region || region))
+			set_listener(d, sp_str(d->logzio_region ? d->logzio_region : region));
+		if (d->url)
+			status = add_destination(s, i, why);
+		else
+			s->waiting[s->n_waiting++] = i;
 	}
+	sp_free(region);
 	if (status != SP_OK) {
 		senders_free(&s);
 		return status;
@@ -56,6 +121,23 @@ enum sp_status senders_new(
 	writer_on_batch(w, on_batch, s);
 	*out = s;
 	return SP_OK;
+}
+
+void senders_source(struct senders *s, const char *source_arn)
+{
+	struct sp_bytes region = listener_arn_region(sp_str(source_arn));
+	struct sp_why why;
+	if (region.n && s->n_waiting)
+		region_save(s, region);
+	while (region.n && s->n_waiting && s->client) {
+		size_t i = s->waiting[--s->n_waiting];
+		set_listener(&s->settings->dests[i], region);
+		if (add_destination(s, i, &why) != SP_OK)
+			sp_log(SP_LOG_ERROR, "destination.failed", sp_f_str("destination", s->settings->dests[i].name),
+			    sp_f_str("msg", why.text), SP_LOG_END);
+		else if (s->started_wall_ms)
+			destination_start(s->dests[s->n - 1]);
+	}
 }
 
 void senders_close(struct senders *s)
@@ -76,12 +158,14 @@ void senders_free(struct senders **senders)
 		destination_free(&s->dests[i]);
 	sp_free(s->dests);
 	sp_free(s->ids);
+	sp_free(s->waiting);
 	sp_free(s);
 	*senders = NULL;
 }
 
 void senders_start(struct senders *s)
 {
+	s->started_wall_ms = sp_wall_ms();
 	for (size_t i = 0; i < s->n; i++)
 		destination_start(s->dests[i]);
 	sp_timer_set(s->loop, &s->poll, POLL_MS, on_poll, s);
@@ -125,7 +209,9 @@ size_t senders_complaints(const struct senders *s, struct sp_buf *out)
 		sp_buf_printf(out, "destination %s: %s (%s)\n", r.name, health_state_name(r.state), r.reason);
 		n++;
 	}
-	return n;
+	for (size_t i = 0; i < s->n_waiting; i++)
+		sp_buf_printf(out, "destination %s: waiting (no_region_yet)\n", s->settings->dests[s->waiting[i]].name);
+	return n + s->n_waiting;
 }
 
 /* ---- admin ---- */
@@ -135,19 +221,9 @@ static json_t *count(uint64_t v)
 	return json_integer((json_int_t)v);
 }
 
-static json_t *destination_json(const struct senders *s, const struct destination *d)
+static json_t *books_json(const struct writer_totals *t)
 {
-	struct destination_report r;
-	destination_report(d, &r);
-	const struct writer_totals *t = writer_totals(s->writer, r.id);
 	json_t *o = json_object();
-	json_object_set_new(o, "name", json_string(r.name));
-	json_object_set_new(o, "state", json_string(health_state_name(r.state)));
-	json_object_set_new(o, "reason", json_string(r.reason));
-	json_object_set_new(o, "since_ms", json_integer(r.since_wall_ms));
-	json_object_set_new(
-	    o, "next_probe_in_ms", r.next_probe_in_ms < 0 ? json_null() : json_integer(r.next_probe_in_ms));
-	json_object_set_new(o, "refusing", json_boolean(r.refusing));
 	json_object_set_new(o, "queued_samples", count(t->spooled));
 	json_object_set_new(o, "queued_batches", count(t->batches));
 	json_object_set_new(o, "oldest_ms", t->oldest_ms ? json_integer(t->oldest_ms) : json_null());
@@ -158,6 +234,34 @@ static json_t *destination_json(const struct senders *s, const struct destinatio
 	json_object_set_new(o, "expired", count(t->expired));
 	json_object_set_new(o, "dropped", count(t->dropped));
 	json_object_set_new(o, "merged", count(t->merged));
+	return o;
+}
+
+static json_t *destination_json(const struct senders *s, const struct destination *d)
+{
+	struct destination_report r;
+	destination_report(d, &r);
+	json_t *o = books_json(writer_totals(s->writer, r.id));
+	json_object_set_new(o, "name", json_string(r.name));
+	json_object_set_new(o, "state", json_string(health_state_name(r.state)));
+	json_object_set_new(o, "reason", json_string(r.reason));
+	json_object_set_new(o, "since_ms", json_integer(r.since_wall_ms));
+	json_object_set_new(
+	    o, "next_probe_in_ms", r.next_probe_in_ms < 0 ? json_null() : json_integer(r.next_probe_in_ms));
+	json_object_set_new(o, "refusing", json_boolean(r.refusing));
+	return o;
+}
+
+static json_t *waiting_json(const struct senders *s, size_t i)
+{
+	const char *name = s->settings->dests[s->waiting[i]].name;
+	json_t *o = books_json(writer_totals(s->writer, writer_dest_id(s->writer, name)));
+	json_object_set_new(o, "name", json_string(name));
+	json_object_set_new(o, "state", json_string("waiting"));
+	json_object_set_new(o, "reason", json_string("no_region_yet"));
+	json_object_set_new(o, "since_ms", json_integer(s->started_wall_ms));
+	json_object_set_new(o, "next_probe_in_ms", json_null());
+	json_object_set_new(o, "refusing", json_false());
 	return o;
 }
 
@@ -176,6 +280,8 @@ static int show_status(void *arg, const struct sp_admin_request *req, struct sp_
 	json_t *root = json_object(), *dests = json_array();
 	for (size_t i = 0; i < s->n; i++)
 		json_array_append_new(dests, destination_json(s, s->dests[i]));
+	for (size_t i = 0; i < s->n_waiting; i++)
+		json_array_append_new(dests, waiting_json(s, i));
 	json_object_set_new(root, "version", json_string(STANDPIPE_VERSION));
 	json_object_set_new(root, "accepting", json_string(accepting[writer_accepting(s->writer)]));
 	json_object_set_new(root, "spool_bytes", count(writer_bytes_used(s->writer)));

@@ -11,12 +11,15 @@ struct senders;
 /* The settings and the writer must outlive it. SP_CONFIG: a destination cannot work. Takes the writer's batches
  * (writer_on_batch). */
 SP_CHECKED enum sp_status senders_new(
-    struct sp_loop *l, struct writer *w, const struct settings *s, struct senders **out, struct sp_why *why);
+    struct sp_loop *l, struct writer *w, struct settings *s, struct senders **out, struct sp_why *why);
 /* Ends the requests that are out; senders_free when the writer is closed. */
 void senders_close(struct senders *s);
 void senders_free(struct senders **s);
 /* Begins with what the spool holds. */
 void senders_start(struct senders *s);
+/* A delivery of this stream is about to be stored. A destination of logz.io that was given no address takes the listener
+ * of the first stream's region, now and after every restart; until then its data waits in the spool. */
+void senders_source(struct senders *s, const char *source_arn);
 /* No further requests; senders_idle when all answers are here. */
 void senders_stop(struct senders *s);
 bool senders_idle(const struct senders *s);

@@ -94,6 +94,12 @@ static void tell_state(void *arg)
 	intake_set_state(s->intake, states[writer_accepting(s->writer)]);
 }
 
+static void on_source(void *arg, const char *source_arn)
+{
+	struct ship *s = arg;
+	senders_source(s->senders, source_arn);
+}
+
 static void drain(void *arg)
 {
 	struct ship *s = arg;
@@ -139,6 +145,7 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 			ids[i] = writer_dest_id(s->writer, s->settings->dests[i].name);
 		s->plan = plan_new(s->settings, NULL, ids);
 		writer_on_accepting(s->writer, tell_state, s);
+		intake_on_source(s->intake, on_source, s);
 		intake_set_plan(s->intake, s->plan);
 		tell_state(s);
 		senders_start(s->senders);

@@ -177,3 +177,13 @@ def test_a_stop_while_nobody_waits_for_a_delivery_any_more():
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
         assert r.events("role.exited")[0]["status"] == 0
+
+
+def test_a_destination_of_logzio_without_a_region_waits_and_says_so():
+    settings = {"destinations": {"main": {"receiver": "logzio", "naming": "cloudwatch"}}}
+    with relay.Relay("", settings) as r:
+        points = cloudwatch.some_points(20, MINUTE)
+        assert r.post(cloudwatch.body([cloudwatch.record(points, "otlp10")]), arn="not-an-arn").status == 200
+        d = r.status()["destinations"][0]
+        assert (d["state"], d["reason"]) == ("waiting", "no_region_yet") and d["queued_samples"] == d["accepted"] > 0
+        assert "no_region_yet" in r.cli("status", check=False)

@@ -70,6 +70,8 @@ class Relay:
         if tls:
             conf["ingest"]["tls"] = {"cert": str(tls[0]), "key": str(tls[1])}
         self.conf = merge(conf, settings or {})
+        if not url:
+            del self.conf["destinations"]["main"]["url"]
         self.config = self.dir / "standpipe.yaml"
         self.env = {**os.environ, **(env or {})}
         self.process = None

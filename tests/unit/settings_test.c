@@ -134,6 +134,8 @@ static void the_rules_between_settings_hold(void **state)
 	    {SP_ROLE_SHIP, D("external_labels: {a-b: x}"), "is not the name of a label"},
 	    {SP_ROLE_SHIP, D("backoff: {min: 2s}"), "backoff.unreachable_max is less than backoff.min"},
 	    {SP_ROLE_SHIP, D("probe: {min: 20m}"), "probe.max is less than probe.min"},
+	    {SP_ROLE_SHIP, "destinations: {main: {receiver: logzio, bearer_token_file: /t}}\n", NULL},
+	    {SP_ROLE_SHIP, "destinations: {main: {receiver: mimir}}\n", "destinations.main.url is missing"},
 	    {SP_ROLE_SHIP, D("filters: [{action: include, namespace: [AWS/EC2, AWS/EBS]}]"), NULL},
 	    {SP_ROLE_SHIP, D("filters: [{acton: include}]"), "destinations.main.filters.0.acton: right is name|action|"},
 	    {SP_ROLE_SHIP, D("filters: [{metric: x}]"), "destinations.main.filters.0 needs an action"},
