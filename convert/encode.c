@@ -484,10 +484,10 @@ static enum sp_status write_points(struct encoder *e, const struct cw_points *po
 	return write_items(e, sort_items(items, tmp, n), n, &run, arena);
 }
 
-enum sp_status encoder_run(
-    struct encoder *e, const struct cw_points *points, struct sp_arena *arena, struct convert_group *out)
+enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, const struct attributes *attributes,
+	struct sp_arena *arena, struct convert_group *out)
 {
-	mapping_begin(e->mapping);
+	mapping_begin(e->mapping, attributes);
 	if (e->payload.cap > KEEP_BYTES)
 		sp_buf_free(&e->payload);
 	sp_buf_clear(&e->payload);

@@ -10,6 +10,7 @@
 #ifndef CONVERT_ENCODE_H
 #define CONVERT_ENCODE_H
 
+#include "convert/attributes.h"
 #include "convert/delivery.h"
 
 struct encoder;
@@ -21,8 +22,9 @@ SP_CHECKED enum sp_status encoder_new(
 void encoder_free(struct encoder **e);
 /* After a large delivery: gives back what usual ones do not need. The last result is gone. */
 void encoder_rest(struct encoder *e);
-/* SP_NO_MEM when the arena or the budget is spent. Leaves nothing in the arena. */
-SP_CHECKED enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, struct sp_arena *arena,
-	struct convert_group *out);
+/* attributes: of the delivery, NULL when there are none. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in
+ * the arena. */
+SP_CHECKED enum sp_status encoder_run(struct encoder *e, const struct cw_points *points,
+	const struct attributes *attributes, struct sp_arena *arena, struct convert_group *out);
 
 #endif

@@ -29,6 +29,7 @@ struct mapping {
 	struct naming_preset preset;
 	bool wants[STATS];
 	struct naming_label *external;
+	struct sp_bytes *attributes; /* of the delivery: values of those external labels that are attributes */
 	size_t n_external;
 	struct sp_arena *names; /* entries of the tables */
 	struct intern metrics, bases, shapes;
@@ -64,35 +65,50 @@ static enum sp_status set_preset(struct mapping *m, const Standpipe__Group *grou
 	return SP_OK;
 }
 
-static bool has_external(const struct mapping *m, struct sp_bytes name)
+static bool has_external(const struct mapping *m, struct sp_bytes name, enum label_source from)
 {
-	size_t i = 0;
-	while (i < m->n_external && !sp_eq(name, m->external[i].name))
-		i++;
-	return i < m->n_external;
+	for (size_t i = 0; i < m->n_external; i++) {
+		if (m->external[i].from == from && sp_eq(name, m->external[i].name))
+			return true;
+	}
+	return false;
 }
 
-static void add_external(struct mapping *m, struct sp_bytes name, struct sp_bytes value)
+/* Of labels of one name and source the first counts. */
+static void add_external(struct mapping *m, struct sp_bytes name, struct sp_bytes value, enum label_source from)
 {
-	m->external[m->n_external++] = (struct naming_label){.name = sp_str(sp_strdup((const char *)name.p)),
-		.value = sp_str(sp_strdup((const char *)value.p)), .from = LABEL_CONSTANT};
+	if (has_external(m, name, from))
+		return;
+	uint16_t at = (uint16_t)m->n_external++;
+	m->external[at] = (struct naming_label){.name = sp_str(sp_strdup((const char *)name.p)),
+		.value = sp_str(sp_strdup((const char *)value.p)), .from = from, .dim = at};
 }
 
 static enum sp_status set_external(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
 {
-	m->external = sp_new_array(struct naming_label, group->n_external_labels + m->preset.n_constants + 1);
+	size_t n = group->n_external_labels + group->n_attributes + m->preset.n_constants;
+	if (n > UINT16_MAX)
+		return sp_fail(why, SP_CONFIG, "%zu external labels are too many", n);
+	m->external = sp_new_array(struct naming_label, n + 1);
+	m->attributes = sp_new_array(struct sp_bytes, n + 1);
 	for (size_t i = 0; i < group->n_external_labels; i++) {
 		struct sp_bytes name = sp_str(group->external_labels[i]->name), value = sp_str(group->external_labels[i]->value);
 		if (!naming_label_ok(name) || !utf8_ok(value))
 			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" has a name or a value that no receiver takes", name.p);
-		if (has_external(m, name))
+		if (has_external(m, name, LABEL_CONSTANT))
 			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" is there twice", name.p);
-		add_external(m, name, value);
+		add_external(m, name, value, LABEL_CONSTANT);
 	}
-	for (size_t i = 0; i < m->preset.n_constants; i++) {
-		if (!has_external(m, m->preset.constants[i].name))
-			add_external(m, m->preset.constants[i].name, m->preset.constants[i].value);
+	for (size_t i = 0; i < group->n_attributes; i++) {
+		struct sp_buf name = {0};
+		naming_attribute(&name, sp_str(group->attributes[i]));
+		sp_buf_u8(&name, 0);
+		if (sp_buf_ok(&name))
+			add_external(m, sp_str((const char *)name.p), sp_str(group->attributes[i]), LABEL_ATTRIBUTE);
+		sp_buf_free(&name);
 	}
+	for (size_t i = 0; i < m->preset.n_constants; i++)
+		add_external(m, m->preset.constants[i].name, m->preset.constants[i].value, m->preset.constants[i].from);
 	return SP_OK;
 }
 
@@ -123,6 +139,7 @@ void mapping_free(struct mapping **mp)
 		sp_free((void *)(uintptr_t)m->external[i].value.p);
 	}
 	sp_free(m->external);
+	sp_free(m->attributes);
 	intern_free(&m->metrics);
 	intern_free(&m->bases);
 	intern_free(&m->shapes);
@@ -132,8 +149,12 @@ void mapping_free(struct mapping **mp)
 	sp_free(m);
 }
 
-void mapping_begin(struct mapping *m)
+void mapping_begin(struct mapping *m, const struct attributes *attributes)
 {
+	for (size_t i = 0; i < m->n_external; i++) {
+		if (m->external[i].from == LABEL_ATTRIBUTE)
+			m->attributes[i] = attributes ? attributes_get(attributes, m->external[i].value) : (struct sp_bytes){0};
+	}
 	if (sp_arena_used(m->names) <= MAPPING_KEEP_BYTES)
 		return;
 	intern_clear(&m->metrics);
@@ -280,8 +301,8 @@ static struct shape *shape_of(struct mapping *m, const struct cw_point *p)
 
 /* ---- labels ---- */
 
-static struct sp_bytes label_value(
-    const struct naming_label *label, const struct cw_point *p, const struct metric *metric)
+static struct sp_bytes label_value(const struct mapping *m, const struct naming_label *label, const struct cw_point *p,
+	const struct metric *metric)
 {
 	switch (label->from) {
 	case LABEL_DIM:
@@ -296,6 +317,8 @@ static struct sp_bytes label_value(
 		return metric->ns;
 	case LABEL_METRIC:
 		return metric->name;
+	case LABEL_ATTRIBUTE:
+		return m->attributes[label->dim];
 	case LABEL_CONSTANT:
 		return label->value;
 	}
@@ -334,7 +357,7 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 		is_there = label->is_default && (is_there || m->values[i - 1].n);
 		if (is_there)
 			*value = (struct sp_bytes){0};
-		else if (utf8_clean(label_value(label, p, metric), arena, value) != SP_OK ||
+		else if (utf8_clean(label_value(m, label, p, metric), arena, value) != SP_OK ||
 			 (is_lowered(m, label->from) && lower(value, arena) != SP_OK))
 			return SP_NO_MEM;
 		if (value->n) /* an empty label is the same as none */

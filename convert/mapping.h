@@ -8,6 +8,7 @@
 #ifndef CONVERT_MAPPING_H
 #define CONVERT_MAPPING_H
 
+#include "convert/attributes.h"
 #include "convert/naming.h"
 #include "proto/standpipe.pb-c.h"
 
@@ -29,8 +30,9 @@ struct mapped {
 SP_CHECKED enum sp_status mapping_new(
     const Standpipe__Group *group, size_t budget, struct mapping **out, struct sp_why *why);
 void mapping_free(struct mapping **m);
-/* Before each delivery: metric numbers and names of the former one are void. */
-void mapping_begin(struct mapping *m);
+/* Before each delivery: metric numbers and names of the former one are void. attributes: NULL when there are none; their
+ * values must last as long as the delivery. */
+void mapping_begin(struct mapping *m, const struct attributes *attributes);
 /* The labels are in the arena, the names with the mapping until the next mapping_begin. SP_NO_MEM when either is spent.
  */
 SP_CHECKED enum sp_status mapping_point(

@@ -70,6 +70,21 @@ bool naming_label_ok(struct sp_bytes name)
 	return true;
 }
 
+void naming_attribute(struct sp_buf *out, struct sp_bytes attribute)
+{
+	struct sp_buf name = {0};
+	for (size_t i = 0; i < attribute.n; i++) {
+		uint8_t c = to_lower(attribute.p[i]);
+		if (!is_continuation(c))
+			sp_buf_u8(&name, is_alnum(c) ? c : '_');
+	}
+	if (!naming_label_ok(sp_buf_view(&name)))
+		sp_buf_str(out, "attribute_");
+	sp_buf_add(out, sp_buf_view(&name));
+	out->failed |= name.failed;
+	sp_buf_free(&name);
+}
+
 static bool is_reserved(const struct naming_preset *preset, struct sp_bytes name)
 {
 	for (const char *const *r = preset->reserved; *r; r++) {

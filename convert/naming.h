@@ -32,14 +32,15 @@ enum label_source {
 	LABEL_JOB, /* what naming.job_value makes of the namespace */
 	LABEL_NAMESPACE,
 	LABEL_METRIC,
-	LABEL_CONSTANT, /* a fixed value, of the preset or from the configuration */
+	LABEL_ATTRIBUTE, /* a common attribute of the delivery */
+	LABEL_CONSTANT,  /* a fixed value, of the preset or from the configuration */
 };
 
 struct naming_label {
 	struct sp_bytes name;
-	struct sp_bytes value; /* LABEL_CONSTANT */
+	struct sp_bytes value; /* LABEL_CONSTANT; LABEL_ATTRIBUTE: the attribute's name */
 	enum label_source from;
-	uint16_t dim;    /* LABEL_DIM: which of the point's dimensions */
+	uint16_t dim;    /* LABEL_DIM: which of the point's dimensions; LABEL_ATTRIBUTE: which of the external labels */
 	bool is_default; /* has the name of the label before it: used when that one is empty */
 };
 
@@ -50,7 +51,7 @@ struct naming_preset {
 	bool by_unit;    /* the metric's name depends on its unit */
 	const struct naming_label *identity; /* labels that say whose point it is; no dimension takes their names */
 	size_t n_identity;
-	const struct naming_label *constants; /* replaced by external labels of the same name */
+	const struct naming_label *constants; /* constants are replaced by external labels of the same name */
 	size_t n_constants;
 	const char *const *reserved; /* further label names that no dimension may take; ends with NULL */
 	/* The name of a metric without the statistic's suffix. */
@@ -79,11 +80,13 @@ bool naming_bug(struct naming_preset *preset, struct sp_bytes word);
 enum naming_stat naming_stat(struct sp_bytes word);
 /* May the configuration add a label of this name? Not those that tell the series of one metric apart. */
 bool naming_label_ok(struct sp_bytes name);
+/* The label of a common attribute: small letters, "_" for what is not legal. */
+void naming_attribute(struct sp_buf *out, struct sp_bytes attribute);
 
 /* The labels of a point with these dimensions, sorted. A dimension that would take a name of the preset or a reserved
  * one gets the prefix "dim_"; of dimensions that come out equal the first in byte order of the original names keeps the
- * name, the others get _2, _3. External labels (names unique) give way to labels of the data. SP_NO_MEM when the arena
- * is spent. */
+ * name, the others get _2, _3. External labels give way to labels of the data, constants to attributes. SP_NO_MEM when
+ * the arena is spent. */
 SP_CHECKED enum sp_status naming_labels(const struct naming_preset *preset, const struct cw_dim *dims, size_t n_dims,
     const struct naming_label *external, size_t n_external, struct sp_arena *arena, const struct naming_label **out,
     size_t *out_n);

@@ -77,6 +77,7 @@ static const struct naming_label identity[] = {{.name = TEXT("account"), .from =
 
 static const struct naming_label constants[] = {
     {.name = TEXT("cloud_provider"), .value = TEXT("aws"), .from = LABEL_CONSTANT},
+    {.name = TEXT("p8s_logzio_name"), .value = TEXT("P8S_LOGZIO_NAME"), .from = LABEL_ATTRIBUTE},
     {.name = TEXT("p8s_logzio_name"), .value = TEXT("logzio-otlp-metrics-stream"), .from = LABEL_CONSTANT}};
 
 const struct naming_preset naming_logzio = {
@@ -87,7 +88,7 @@ const struct naming_preset naming_logzio = {
 	.identity = identity,
 	.n_identity = 4,
 	.constants = constants,
-	.n_constants = 2,
+	.n_constants = 3,
 	.reserved = reserved,
 	.metric = logzio_metric,
 	.label = logzio_label,

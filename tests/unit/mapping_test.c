@@ -57,24 +57,30 @@ static struct sp_buf text_of(const struct convert_group *g, bool with_place)
 	return text;
 }
 
-static struct convert_group run(struct encoder *e, const struct cw_point *p, size_t n)
+static struct convert_group run_with(
+    struct encoder *e, const struct cw_point *p, size_t n, const struct attributes *attributes)
 {
 	struct sp_arena *arena = sp_arena_new(0);
 	struct cw_points points = {(struct cw_point *)(uintptr_t)p, n, n};
 	struct convert_group g;
-	assert_int_equal(encoder_run(e, &points, arena, &g), SP_OK);
+	assert_int_equal(encoder_run(e, &points, attributes, arena, &g), SP_OK);
 	assert_int_equal(sp_arena_used(arena), 0);
 	sp_arena_free(&arena);
 	return g;
 }
 
-static void becomes(
-    const Standpipe__Group *group, const struct cw_point *p, size_t n, uint64_t merged, const char *want)
+static struct convert_group run(struct encoder *e, const struct cw_point *p, size_t n)
+{
+	return run_with(e, p, n, NULL);
+}
+
+static void becomes_with(const struct attributes *attributes, const Standpipe__Group *group, const struct cw_point *p,
+    size_t n, uint64_t merged, const char *want)
 {
 	struct encoder *e;
 	struct sp_why why = {0};
 	assert_int_equal(encoder_new(group, 0, &e, &why), SP_OK);
-	struct convert_group g = run(e, p, n);
+	struct convert_group g = run_with(e, p, n, attributes);
 	struct sp_buf text = text_of(&g, false);
 	sp_buf_u8(&text, 0);
 	assert_string_equal((char *)text.p, want);
@@ -82,6 +88,12 @@ static void becomes(
 	assert_int_equal(g.id, 7);
 	sp_buf_free(&text);
 	encoder_free(&e);
+}
+
+static void becomes(
+    const Standpipe__Group *group, const struct cw_point *p, size_t n, uint64_t merged, const char *want)
+{
+	becomes_with(NULL, group, p, n, merged, want);
 }
 
 static const struct cw_dim instance[] = {{{(const uint8_t *)"InstanceId", 10}, {(const uint8_t *)"i-1", 3}}};
@@ -178,6 +190,129 @@ static void percentiles_and_others_of_one_series_are_merged_too(void **state)
 		"aws_ec2_cpuutilization_p90" CPU_LABELS " 90 @1\n"
 		"aws_ec2_cpuutilization_p99" CPU_LABELS " 199 @0\n"
 		"aws_ec2_cpuutilization_p99" CPU_LABELS " 99 @1\n");
+}
+
+/* cpu() with a percentile and a statistic of the JSON format. */
+static struct cw_point rich(void)
+{
+	static const struct cw_quantile q[] = {{0.99, 4.5}};
+	static const struct cw_extra x[] = {{{(const uint8_t *)"IQM", 3}, 2}};
+	struct cw_point p = cpu(0, 4, 10, 1, 5);
+	p.unit = SP_LIT("%");
+	p.quantiles = q, p.n_quantiles = 1;
+	p.extras = x, p.n_extras = 1;
+	return p;
+}
+
+static void yace_has_the_labels_of_the_exporter(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	g.naming = (char *)(uintptr_t)"yace";
+	struct cw_point p = rich();
+#define YACE "{account_id=\"1234\", dimension_InstanceId=\"i-1\", region=\"eu-west-1\"}"
+	becomes(&g, &p, 1, 0,
+		"aws_ec2_cpuutilization_sum" YACE " 10 @0\n"
+		"aws_ec2_cpuutilization_sample_count" YACE " 4 @0\n"
+		"aws_ec2_cpuutilization_minimum" YACE " 1 @0\n"
+		"aws_ec2_cpuutilization_maximum" YACE " 5 @0\n"
+		"aws_ec2_cpuutilization_average" YACE " 2.5 @0\n"
+		"aws_ec2_cpuutilization_iqm" YACE " 2 @0\n"
+		"aws_ec2_cpuutilization_p99" YACE " 4.5 @0\n");
+}
+
+static void otel_makes_a_summary(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	g.naming = (char *)(uintptr_t)"otel";
+	const struct cw_dim dims[] = {{SP_LIT("InstanceId"), SP_LIT("i-1")}, {SP_LIT("zone"), SP_LIT("z")}};
+	struct cw_point p[2] = {rich(), rich()};
+	p[0].dims = dims, p[0].n_dims = 2;
+	p[1].dims = dims, p[1].n_dims = 2;
+	p[1].unit = SP_LIT("s"), p[1].n_quantiles = 0, p[1].n_extras = 0; /* another unit, another metric */
+	p[1].has = CW_MAX;
+#define OTEL_A "{InstanceId=\"i-1\", MetricName=\"CPUUtilization\", Namespace=\"AWS/EC2\", "
+#define OTEL_B "cloud_account_id=\"1234\", cloud_region=\"eu-west-1\", "
+#define OTEL OTEL_A OTEL_B "zone=\"z\"}"
+#define OTEL_NAME "amazonaws_com_AWS_EC2_CPUUtilization_percent"
+	becomes(&g, p, 2, 0,
+		OTEL_NAME "_sum" OTEL " 10 @0\n"
+		OTEL_NAME "_count" OTEL " 4 @0\n"
+		OTEL_NAME OTEL_A OTEL_B "quantile=\"0\", zone=\"z\"} 1 @0\n"
+		OTEL_NAME OTEL_A OTEL_B "quantile=\"1\", zone=\"z\"} 5 @0\n"
+		OTEL_NAME OTEL_A OTEL_B "quantile=\"0.99\", zone=\"z\"} 4.5 @0\n"
+		OTEL_NAME "_IQM" OTEL " 2 @0\n"
+		"amazonaws_com_AWS_EC2_CPUUtilization_seconds" OTEL_A OTEL_B "quantile=\"1\", zone=\"z\"} 5 @0\n");
+	char *only[] = {(char *)(uintptr_t)"average"};
+	g.statistics = only;
+	g.n_statistics = 1;
+	becomes(&g, p, 1, 0, OTEL_NAME "_average" OTEL " 2.5 @0\n");
+}
+
+#define LOGZIO_A "{account=\"1234\", cloud_provider=\"aws\", instanceid=\"I-1\", metricname=\"CPUUtilization\", "
+#define LOGZIO_B "namespace=\"AWS/EC2\", p8s_logzio_name=\"logzio-otlp-metrics-stream\", "
+#define LOGZIO LOGZIO_A LOGZIO_B "region=\"eu-west-1\"}"
+
+static void logzio_has_the_names_of_its_lambda(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	g.naming = (char *)(uintptr_t)"logzio";
+	const struct cw_dim dims[] = {{SP_LIT("InstanceId"), SP_LIT("I-1")}};
+	struct cw_point p = rich();
+	p.dims = dims;
+	becomes(&g, &p, 1, 0,
+		"aws_ec2_cpuutilization_sum" LOGZIO " 10 @0\n"
+		"aws_ec2_cpuutilization_count" LOGZIO " 4 @0\n"
+		"aws_ec2_cpuutilization_min" LOGZIO " 1 @0\n"
+		"aws_ec2_cpuutilization_max" LOGZIO " 5 @0\n"
+		"aws_ec2_cpuutilization" LOGZIO_A LOGZIO_B "quantile=\"0.99\", region=\"eu-west-1\"} 4.5 @0\n"
+		"aws_ec2_cpuutilization_iqm" LOGZIO " 2 @0\n");
+
+	char *bugs[] = {(char *)(uintptr_t)"lowercase_values", (char *)(uintptr_t)"min_max_at_start",
+		(char *)(uintptr_t)"max_without_origin", (char *)(uintptr_t)"quantiles_gated"};
+	g.bugs = bugs;
+	g.n_bugs = 4;
+	p.n_extras = 0;
+	p.count = 1;
+#define SMALL_A "instanceid=\"i-1\", metricname=\"cpuutilization\", namespace=\"aws/ec2\", "
+#define SMALL_B "p8s_logzio_name=\"logzio-otlp-metrics-stream\""
+#define SMALL "{account=\"1234\", cloud_provider=\"aws\", " SMALL_A SMALL_B ", region=\"eu-west-1\"}"
+	becomes(&g, &p, 1, 0,
+		"aws_ec2_cpuutilization_sum" SMALL " 10 @0\n"
+		"aws_ec2_cpuutilization_count" SMALL " 1 @0\n"
+		"aws_ec2_cpuutilization_min" SMALL " 1 @-1\n"
+		"aws_ec2_cpuutilization_max{" SMALL_A SMALL_B "} 5 @-1\n");
+}
+
+/* Of a dimension, an attribute and an external label of one name the first that is there counts. */
+static void common_attributes_become_labels(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	g.naming = (char *)(uintptr_t)"logzio";
+	char *only[] = {(char *)(uintptr_t)"sum"}, *wanted[] = {(char *)(uintptr_t)"Team-Name", (char *)(uintptr_t)"le"};
+	g.statistics = only, g.n_statistics = 1;
+	g.attributes = wanted, g.n_attributes = 2;
+	Standpipe__Label team = STANDPIPE__LABEL__INIT, cloud = STANDPIPE__LABEL__INIT, *external[] = {&team, &cloud};
+	team.name = (char *)(uintptr_t)"team_name", team.value = (char *)(uintptr_t)"nobody";
+	cloud.name = (char *)(uintptr_t)"cloud_provider", cloud.value = (char *)(uintptr_t)"";
+	g.external_labels = external, g.n_external_labels = 2;
+	const struct attributes given = {.n = 3,
+	    .v = {{SP_LIT("p8s_LOGZIO_name"), SP_LIT("prod")}, {SP_LIT("team-name"), SP_LIT("blue")}, {SP_LIT("le"), SP_LIT("1")}}};
+	const struct cw_dim dim[] = {{SP_LIT("Team_Name"), SP_LIT("red")}};
+	struct cw_point p = cpu(0, 1, 1, 1, 1);
+	p.dims = NULL, p.n_dims = 0;
+#define ATTRIBUTES_A "aws_ec2_cpuutilization_sum{account=\"1234\", "
+#define ATTRIBUTES_B "metricname=\"CPUUtilization\", namespace=\"AWS/EC2\", p8s_logzio_name="
+	becomes_with(&given, &g, &p, 1, 0,
+	    ATTRIBUTES_A "attribute_le=\"1\", " ATTRIBUTES_B "\"prod\", region=\"eu-west-1\", team_name=\"blue\"} 1 @0\n");
+	becomes(&g, &p, 1, 0,
+		ATTRIBUTES_A ATTRIBUTES_B "\"logzio-otlp-metrics-stream\", region=\"eu-west-1\", team_name=\"nobody\"} 1 @0\n");
+	p.dims = dim, p.n_dims = 1;
+	becomes_with(&given, &g, &p, 1, 0,
+	    ATTRIBUTES_A "attribute_le=\"1\", " ATTRIBUTES_B "\"prod\", region=\"eu-west-1\", team_name=\"red\"} 1 @0\n");
 }
 
 static void empty_labels_are_left_out_and_external_ones_fill_in(void **state)
@@ -358,11 +493,11 @@ static void memory_is_bounded(void **state)
 	struct cw_points points = {m.p, 600, 600};
 	struct sp_arena *small = sp_arena_new(20000), *arena = sp_arena_new(0);
 	assert_int_equal(encoder_new(&g, 1000, &e, NULL), SP_OK); /* too little for the payload */
-	assert_int_equal(encoder_run(e, &points, arena, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, NULL, arena, &out), SP_NO_MEM);
 	encoder_free(&e);
 	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
-	assert_int_equal(encoder_run(e, &points, small, &out), SP_NO_MEM);
-	assert_int_equal(encoder_run(e, &points, arena, &out), SP_OK); /* and it goes on */
+	assert_int_equal(encoder_run(e, &points, NULL, small, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, NULL, arena, &out), SP_OK); /* and it goes on */
 	encoder_free(&e);
 	sp_arena_free(&small);
 	sp_arena_free(&arena);
@@ -402,6 +537,12 @@ static void a_plan_of_another_release_is_refused_with_words(void **state)
 	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_CONFIG);
 	assert_non_null(strstr(why.text, "carbon"));
 	g = cloudwatch_group();
+	char *bug[] = {(char *)(uintptr_t)"lowercase_values"};
+	g.bugs = bug;
+	g.n_bugs = 1;
+	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "lowercase_values"));
+	g = cloudwatch_group();
 	char *odd[] = {(char *)(uintptr_t)"median"};
 	g.statistics = odd;
 	g.n_statistics = 1;
@@ -425,6 +566,10 @@ int main(void)
 		cmocka_unit_test(nan_is_no_sample_and_infinity_is_one),
 		cmocka_unit_test(samples_of_a_series_are_brought_into_order_and_the_last_wins),
 		cmocka_unit_test(percentiles_and_others_of_one_series_are_merged_too),
+		cmocka_unit_test(yace_has_the_labels_of_the_exporter),
+		cmocka_unit_test(otel_makes_a_summary),
+		cmocka_unit_test(logzio_has_the_names_of_its_lambda),
+		cmocka_unit_test(common_attributes_become_labels),
 		cmocka_unit_test(empty_labels_are_left_out_and_external_ones_fill_in),
 		cmocka_unit_test(values_that_are_not_utf8_are_repaired),
 		cmocka_unit_test(two_metrics_of_one_name_meet_in_one_series),
