@@ -1,6 +1,7 @@
 /* check - what cannot work says so before it is started: the configuration, and every file and directory it names. */
 #include "cli/config.h"
 #include "cli/verbs.h"
+#include "common/accounts.h"
 #include "common/alloc.h"
 #include "ingest/keys.h"
 #include "ingest/tls.h"
@@ -39,11 +40,11 @@ static void check_ingest(struct check *c)
 	struct keys *keys = NULL;
 	struct tls *tls = NULL;
 	struct sp_why why;
-	if (keys_new(c->s, &keys, &why) != SP_OK)
+	if (keys_new(c->s, NULL, &keys, &why) != SP_OK)
 		say(c, true, "%s", why.text);
 	if (c->s->ingest_tls_cert && tls_new(c->s->ingest_tls_cert, c->s->ingest_tls_key, &tls, &why) != SP_OK)
 		say(c, true, "%s", why.text);
-	if (c->s->n_keys == 0)
+	if (c->s->n_keys == 0 && !c->s->ingest_keys_dir)
 		say(c, false, "no access key: whoever reaches %s may deliver", c->s->ingest_listen);
 	if (!c->s->ingest_tls_cert)
 		say(c, false, "ingest.listen %s is plain HTTP: something in front must end TLS on port 443, and must never answer 413",
@@ -129,6 +130,7 @@ int check_main(int argc, char **argv)
 	const char *path = NULL;
 	struct conf *conf = NULL;
 	struct settings *s = NULL;
+	struct keys_dir *dir = NULL;
 	struct sp_why why;
 	if (!config_option(argc, argv, &path))
 		return SP_EXIT_USAGE;
@@ -136,7 +138,20 @@ int check_main(int argc, char **argv)
 		printf("error: %s\n", why.text);
 		return SP_EXIT_CONFIG;
 	}
+	if (s->ingest_keys_dir) {
+		struct settings *main_only = s;
+		enum sp_status status = keys_dir_new(&conf, main_only->ingest_keys_dir, SP_ROLE_ALL, &dir, &s, &why);
+		settings_free(&main_only);
+		if (status != SP_OK) {
+			printf("error: %s\n", why.text);
+			return SP_EXIT_CONFIG;
+		}
+	}
 	struct check c = {.s = s};
+	struct accounts *accounts = NULL;
+	if (s->convert_account_labels_file && accounts_read(s->convert_account_labels_file, &accounts, &why) != SP_OK)
+		say(&c, true, "convert.account_labels_file: %s", why.text);
+	accounts_free(&accounts);
 	check_ingest(&c);
 	check_spool(&c);
 	for (size_t i = 0; i < s->n_dests; i++)
@@ -145,6 +160,7 @@ int check_main(int argc, char **argv)
 		c.errors ? "not usable" : "good", c.errors, c.warnings, s->ingest_listen, s->ingest_tls_cert ? " (TLS)" : "", s->n_keys,
 		s->spool_dir, (long long)(s->spool_max >> 20), s->n_dests);
 	conf_free(&conf);
+	keys_dir_free(&dir);
 	settings_free(&s);
 	return c.errors ? SP_EXIT_CONFIG : SP_EXIT_OK;
 }

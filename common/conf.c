@@ -211,11 +211,13 @@ static enum sp_status read_mapping(struct reader *r, int depth)
 	}
 }
 
-enum sp_status conf_read_yaml_text(struct conf *c, const char *name, struct sp_bytes text, struct sp_why *why)
+static enum sp_status read_text(
+    struct conf *c, const char *section, const char *name, struct sp_bytes text, struct sp_why *why)
 {
 	if (text.n > FILE_BYTES)
 		return sp_fail(why, SP_CONFIG, "%s is longer than %d bytes", name, FILE_BYTES);
 	struct reader r = {.c = c, .seen = conf_new(), .name = name, .why = why};
+	snprintf(r.path, sizeof r.path, "%s", section);
 	SP_BUG_IF(!yaml_parser_initialize(&r.parser));
 	yaml_parser_set_input_string(&r.parser, text.n ? text.p : (const uint8_t *)"", text.n);
 	enum sp_status status;
@@ -269,14 +271,24 @@ static enum sp_status read_file(const char *path, size_t max, struct sp_buf *out
 	return status;
 }
 
-enum sp_status conf_read_yaml(struct conf *c, const char *path, struct sp_why *why)
+enum sp_status conf_read_yaml_text(struct conf *c, const char *name, struct sp_bytes text, struct sp_why *why)
+{
+	return read_text(c, "", name, text, why);
+}
+
+enum sp_status conf_read_yaml_below(struct conf *c, const char *section, const char *path, struct sp_why *why)
 {
 	struct sp_buf text = {0};
 	enum sp_status status = read_file(path, FILE_BYTES, &text, why);
 	if (status == SP_OK)
-		status = conf_read_yaml_text(c, path, sp_buf_view(&text), why);
+		status = read_text(c, section, path, sp_buf_view(&text), why);
 	sp_buf_free(&text);
 	return status;
+}
+
+enum sp_status conf_read_yaml(struct conf *c, const char *path, struct sp_why *why)
+{
+	return conf_read_yaml_below(c, "", path, why);
 }
 
 enum sp_status secret_read(const char *path, struct sp_buf *out, struct sp_why *why)

@@ -20,6 +20,8 @@ struct conf; /* flat list */
 struct conf *conf_new(void);
 void conf_free(struct conf **c);
 SP_CHECKED enum sp_status conf_read_yaml(struct conf *c, const char *path, struct sp_why *why);
+/* The same, as if the file's content stood below `section` ("keys.prod"). */
+SP_CHECKED enum sp_status conf_read_yaml_below(struct conf *c, const char *section, const char *path, struct sp_why *why);
 /* text of the demo and of tests: same as a file named `name`. */
 SP_CHECKED enum sp_status conf_read_yaml_text(struct conf *c, const char *name, struct sp_bytes text, struct sp_why *why);
 SP_CHECKED enum sp_status conf_read_env(struct conf *c, char *const *environ_, struct sp_why *why); /* overrides what is there */
@@ -64,6 +66,7 @@ bool label_name_ok(const char *name);
 
 struct key_settings {
 	char *name;
+	bool in_dir; /* from ingest.keys_dir */
 #define KEY_SETTING(type, field, ...) CONF_C_##type field;
 #include "common/settings.def"
 };
@@ -89,6 +92,9 @@ struct settings {
 SP_CHECKED enum sp_status settings_load(const struct conf *c, enum sp_role role, struct settings **out, struct sp_why *why);
 void settings_free(struct settings **s);
 
+/* "sha256:" and 64 hexadecimal digits, as in keys.NAME.hash; false when it is none. */
+bool access_hash_parse(const char *text, uint8_t digest[32]);
+
 /* The whole list for people: `standpipe help settings` and docs/reference.md are this text. */
 void settings_describe(struct sp_buf *out);
 
@@ -98,7 +104,9 @@ SP_CHECKED enum sp_status secret_read(const char *path, struct sp_buf *out, stru
 /* Starts the log as the settings say. worker -1: none. */
 void settings_start_log(const struct settings *s, const char *role, int worker);
 
-/* The start of every role's main: conf_read_usual, or --view-fd N from the supervisor. Prints the reason and exits 78 on a bad configuration. */
-struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd);
+/* The start of every role's main: conf_read_usual, or --view-fd N from the supervisor. Prints the reason and exits 78 on a bad configuration.
+ * keys: also reads ingest.keys_dir; NULL in *keys when there is none. May be NULL: then the directory is not looked at. */
+struct keys_dir;
+struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd, struct keys_dir **keys);
 
 #endif

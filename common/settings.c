@@ -1,6 +1,7 @@
 #include "common/conf_list.h"
 
 #include "common/alloc.h"
+#include "common/keys_dir.h"
 #include "common/log.h"
 
 #include <ctype.h>
@@ -565,7 +566,7 @@ enum sp_status conf_read_usual(struct conf *c, const char *config_path, struct s
 	return status == SP_OK ? conf_read_env(c, environ, why) : status;
 }
 
-struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd)
+struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd, struct keys_dir **keys)
 {
 	struct conf *c = conf_new();
 	struct settings *s = NULL;
@@ -576,6 +577,11 @@ struct settings *settings_for_role(enum sp_role role, const char *config_path, i
 		close(view_fd);
 	if (status == SP_OK)
 		status = settings_load(c, role, &s, &why);
+	if (status == SP_OK && keys && s->ingest_keys_dir) {
+		struct settings *main_only = s;
+		status = keys_dir_new(&c, main_only->ingest_keys_dir, role, keys, &s, &why);
+		settings_free(&main_only);
+	}
 	conf_free(&c);
 	if (status == SP_OK)
 		return s;

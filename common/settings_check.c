@@ -2,12 +2,14 @@
 
 #include "common/alloc.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <unistd.h>
 
 #define DESTINATIONS_MAX 64 /* a delivery is handed over with a payload for each */
 #define FILTER_RULES_MAX 64 /* a bit each in convert */
+#define ACCESS_HASHES_MAX 8
 #define RUNTIME_DIR_BYTES 80 /* names of sockets come behind it, and the kernel takes 107 in all */
 
 /* "file:line: " of the first entry at or below path, or of the section above it; "" when nothing of it is written
@@ -209,6 +211,38 @@ static enum sp_status check_key(const struct conf *c, const struct settings *s, 
 	return status == SP_OK ? check_filters(c, path, &k->filters, why) : status;
 }
 
+bool access_hash_parse(const char *text, uint8_t digest[32])
+{
+	static const char prefix[] = "sha256:", digits[] = "0123456789abcdef";
+	if (strncmp(text, prefix, sizeof prefix - 1) != 0 || strlen(text) != sizeof prefix - 1 + 64)
+		return false;
+	text += sizeof prefix - 1;
+	for (size_t i = 0; i < 64; i++) {
+		const char *digit = strchr(digits, tolower((unsigned char)text[i]));
+		if (!digit)
+			return false;
+		digest[i / 2] = (uint8_t)((i % 2 ? digest[i / 2] << 4 : 0) | (digit - digits));
+	}
+	return true;
+}
+
+/* What ingest needs of them. */
+static enum sp_status check_secret(const struct conf *c, const struct key_settings *k, struct sp_why *why)
+{
+	char path[96], place[256];
+	uint8_t digest[32];
+	snprintf(path, sizeof path, "keys.%s", k->name);
+	if (!!k->file + !!k->value + !!k->hash.n != 1)
+		return sp_fail(why, SP_CONFIG, "%s%s needs either file, hash or value", where(c, path, place, sizeof place), path);
+	if (k->hash.n > ACCESS_HASHES_MAX)
+		return refuse_at(c, path, "hash", "has more than 8 items", why);
+	for (size_t i = 0; i < k->hash.n; i++)
+		if (!access_hash_parse(k->hash.v[i], digest))
+			return refuse_at(c, path, "hash",
+			    "is wrong: right is sha256: and 64 hexadecimal digits, as `standpipe keys new` writes it", why);
+	return SP_OK;
+}
+
 static bool loopback_address(const char *address)
 {
 	const char *colon = strrchr(address, ':');
@@ -235,11 +269,9 @@ static enum sp_status check_ingest(const struct conf *c, const struct settings *
 		return sp_fail(
 		    why, SP_CONFIG, "%singest.paths is empty", where(c, "ingest.paths", place, sizeof place));
 	for (size_t i = 0; i < s->n_keys; i++) {
-		char path[128];
-		snprintf(path, sizeof path, "keys.%s", s->keys[i].name);
-		if (!!s->keys[i].file + !!s->keys[i].value + !!s->keys[i].hash.n != 1)
-			return sp_fail(why, SP_CONFIG, "%s%s needs either file, hash or value",
-			    where(c, path, place, sizeof place), path);
+		enum sp_status status = check_secret(c, &s->keys[i], why);
+		if (status != SP_OK)
+			return status;
 	}
 	if (s->n_keys == 0 && !s->ingest_keys_dir && !s->ingest_allow_unauthenticated && !loopback_address(s->ingest_listen))
 		return sp_fail(why, SP_CONFIG,

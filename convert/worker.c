@@ -287,6 +287,16 @@ static enum sp_status run_converter(
 	return status;
 }
 
+/* A key of ingest.keys_dir that ship has not seen yet, or sees no more, must not be taken for one of all others. */
+static bool knows_key(const struct worker *w, const Standpipe__Job *m)
+{
+	const Standpipe__Plan *plan = (const Standpipe__Plan *)w->plan;
+	for (size_t i = 0; m->needs_tenant && i < plan->n_tenants; i++)
+		if (strcmp(plan->tenants[i]->key_name, m->key_name) == 0)
+			return true;
+	return !m->needs_tenant;
+}
+
 /* Converts and hands over, or answers at once. */
 static void job_convert(struct worker *w, struct job *j)
 {
@@ -297,6 +307,10 @@ static void job_convert(struct worker *w, struct job *j)
 	result_clear(&j->result);
 	if (!w->plan) {
 		job_done(w, j, STANDPIPE__DONE__STATUS__BUSY, "there is no plan from ship yet");
+		return;
+	}
+	if (!knows_key(w, job_message(j))) {
+		job_done(w, j, STANDPIPE__DONE__STATUS__BUSY, "ship does not know this access key yet");
 		return;
 	}
 	j->conversions++;

@@ -25,6 +25,9 @@ static const struct refusal_text refusals[REFUSALS] = {
 	[REFUSE_ENCODING] = {415, "E_ENCODING", "only gzip"},
 	[REFUSE_KEY_MISSING] = {401, "E_AUTH", "access key missing"},
 	[REFUSE_KEY_WRONG] = {401, "E_AUTH", "access key not accepted"},
+	[REFUSE_ARN] = {403, "E_ARN", "stream not allowed for this key"},
+	[REFUSE_RATE] = {429, "E_RATE", "more deliveries than this key may send; try again"},
+	[REFUSE_QUOTA] = {429, "E_QUOTA", "more bytes than this key may send; try again"},
 	[REFUSE_REQUEST_ID] = {400, "E_REQID", "request id not usable"},
 	[REFUSE_PROTOCOL] = {400, "E_VERSION", "protocol version not supported"},
 	[REFUSE_MEMORY] = {503, "E_BUSY", "memory for bodies is in use; try again"},
@@ -36,6 +39,7 @@ static const struct refusal_text refusals[REFUSALS] = {
 static const struct {
 	const char *code, *status, *meaning;
 } codes[] = {
+	{"E_ARN", "403", "The stream (`X-Amz-Firehose-Source-Arn`) is none of the key's `source_arns`."},
 	{"E_AUTH", "401", "The access key is missing or none of `keys`."},
 	{"E_BODY", "400", "The body is empty."},
 	{"E_BUSY", "503", "Memory for bodies, connections or workers is in use, or ship is; Firehose tries again."},
@@ -50,6 +54,8 @@ static const struct {
 	{"E_LENGTH", "411", "Neither Content-Length nor chunked."},
 	{"E_METHOD", "405", "Only POST takes deliveries."},
 	{"E_PATH", "404", "Not one of `ingest.paths`."},
+	{"E_QUOTA", "429", "The key is over its `bytes_per_second`; Firehose tries again."},
+	{"E_RATE", "429", "The key is over its `rate` of deliveries; Firehose tries again."},
 	{"E_RECORDS", "400", "The array `records` is missing."},
 	{"E_REQID", "400", "No request id in header or body, or one that cannot be echoed."},
 	{"E_SHUTDOWN", "503", "standpipe is stopping."},
@@ -75,6 +81,7 @@ static const char *reason_phrase(int status)
 	case 200: return "OK";
 	case 400: return "Bad Request";
 	case 401: return "Unauthorized";
+	case 403: return "Forbidden";
 	case 404: return "Not Found";
 	case 405: return "Method Not Allowed";
 	case 408: return "Request Timeout";
@@ -82,6 +89,7 @@ static const char *reason_phrase(int status)
 	case 414: return "URI Too Long";
 	case 415: return "Unsupported Media Type";
 	case 417: return "Expectation Failed";
+	case 429: return "Too Many Requests";
 	case 431: return "Request Header Fields Too Large";
 	case 500: return "Internal Server Error";
 	case 503: return "Service Unavailable";

@@ -24,6 +24,7 @@
 #define LINGER_BYTES_PER_MAX_BODY 2
 #define MIN_BYTES_PER_SECOND 1024 /* of a body, averaged over ingest.body_stall */
 #define REFUSED_LOG_MS 60000
+#define REFUSED_LOG_PLACES 512 /* so many lines in that time, whoever sends what */
 
 enum conn_state { CONN_HANDSHAKE, CONN_HEAD, CONN_BODY, CONN_CHUNKS, CONN_WAITING, CONN_ANSWERING, CONN_LINGERING, CONN_CLOSED };
 
@@ -45,7 +46,8 @@ struct conn {
 	struct sp_buf more; /* what came behind the body: the next request */
 	size_t head_n;
 	struct request request;
-	const char *key_name;
+	char *key_name; /* ours: keys come and go */
+	bool key_in_dir;
 
 	uint8_t *body;
 	size_t body_n, body_max; /* bytes there; bytes reserved */
@@ -182,15 +184,19 @@ static struct sp_bytes header(const struct conn *c, enum request_header h)
 	return c->request.header[h];
 }
 
-static void log_refusal(const struct conn *c, enum refusal r)
+/* Once a minute for each error; for what is the sender's fault, for each error and stream. Those that share a place share its line. */
+static void log_refusal(const struct conn *c, int http_status, const char *code, const char *text)
 {
-	static struct sp_log_rate rates[REFUSALS];
-	const struct refusal_text *t = refusal_text(r);
-	struct sp_log_rate *rate = &rates[r];
+	static struct sp_log_rate rates[REFUSED_LOG_PLACES];
+	struct sp_bytes arn = header(c, HEADER_SOURCE_ARN);
+	uint64_t place = XXH3_64bits(code, strlen(code));
+	if (http_status < 500 && arn.n)
+		place = XXH3_64bits_withSeed(arn.p, arn.n, place);
+	struct sp_log_rate *rate = &rates[place % REFUSED_LOG_PLACES];
 	if (!sp_log_due(rate, REFUSED_LOG_MS))
 		return;
-	sp_log(SP_LOG_WARN, "request.refused", sp_f_i64("http_status", t->http_status), sp_f_str("error", t->code), sp_f_str("msg", t->text),
-		sp_f_bytes("request_id", header(c, HEADER_REQUEST_ID)), sp_f_bytes("source_arn", header(c, HEADER_SOURCE_ARN)),
+	sp_log(SP_LOG_WARN, "request.refused", sp_f_i64("http_status", http_status), sp_f_str("error", code), sp_f_str("msg", text),
+		sp_f_bytes("request_id", header(c, HEADER_REQUEST_ID)), sp_f_bytes("source_arn", arn), sp_f_str("key", c->key_name),
 		sp_f_u64("held_back", rate->held), SP_LOG_END);
 	rate->held = 0;
 }
@@ -205,6 +211,7 @@ static void keep_rest(struct conn *c)
 /* Answers without the pool. Afterwards the connection ends unless nothing of a body is on its way. */
 static void refuse_with(struct conn *c, int http_status, const char *code, const char *text, bool close)
 {
+	log_refusal(c, http_status, code, text);
 	body_drop(c);
 	c->close_after |= close;
 	keep_rest(c);
@@ -217,7 +224,6 @@ static void refuse(struct conn *c, enum refusal r)
 {
 	const struct refusal_text *t = refusal_text(r);
 	bool has_body = c->request.chunked || c->request.length > 0;
-	log_refusal(c, r);
 	/* What is malformed leaves no place where the next request could begin; who asked by HEAD does not expect this answer's body. */
 	refuse_with(c, t->http_status, t->code, t->text, has_body || c->state != CONN_HEAD || r < REFUSE_METHOD || c->request.is_head);
 }
@@ -301,11 +307,14 @@ static void submit(struct conn *c)
 	d->request_id = copy_header(c, HEADER_REQUEST_ID);
 	d->source_arn = copy_header(c, HEADER_SOURCE_ARN);
 	d->key_name = sp_strdup(c->key_name ? c->key_name : "");
+	d->needs_tenant = c->key_in_dir;
 	d->common_attributes = copy_header(c, HEADER_COMMON_ATTRIBUTES);
 	d->common_attributes_n = header(c, HEADER_COMMON_ATTRIBUTES).n;
 	d->received_ms = sp_wall_ms();
 	d->done = delivery_done;
 	d->done_arg = c;
+	if (c->key_name)
+		keys_charge(c->srv->keys, c->key_name, 1, c->body_n);
 	sp_metric_add(M_INGEST_REQUEST_BYTES, NULL, (double)c->body_n);
 	c->window_n = c->body_n; /* for the log line */
 	c->body = NULL;
@@ -413,21 +422,33 @@ static bool is_health(const struct conn *c, bool *ready_asked)
 		(*ready_asked || sp_eq(path, SP_LIT("/healthz")) || sp_eq(path, SP_LIT("/-/healthy")));
 }
 
-static enum refusal check_key(struct conn *c)
+static void forget_key(struct conn *c)
 {
+	sp_free(c->key_name);
 	c->key_name = NULL;
+	c->key_in_dir = false;
+}
+
+static enum refusal check_key(struct conn *c, struct key **key)
+{
 	if (keys_none(c->srv->keys))
 		return REFUSE_NOTHING;
 	if (!c->request.has[HEADER_ACCESS_KEY])
 		return REFUSE_KEY_MISSING;
-	c->key_name = keys_find(c->srv->keys, header(c, HEADER_ACCESS_KEY));
-	return c->key_name ? REFUSE_NOTHING : REFUSE_KEY_WRONG;
+	*key = keys_find(c->srv->keys, header(c, HEADER_ACCESS_KEY));
+	if (!*key)
+		return REFUSE_KEY_WRONG;
+	c->key_name = sp_strdup(key_name(*key));
+	c->key_in_dir = key_in_dir(*key);
+	return key_allows(*key, header(c, HEADER_SOURCE_ARN)) ? REFUSE_NOTHING : REFUSE_ARN;
 }
 
 /* Everything that can be said before the body is read, is said now. */
 static void take_request(struct conn *c)
 {
 	bool ready_asked;
+	struct key *key = NULL;
+	forget_key(c);
 	enum refusal r = request_parse(sp_bytes(c->in.p, c->head_n), &c->request);
 	c->close_after |= r != REFUSE_NOTHING || !c->request.keep_alive;
 	if (r == REFUSE_NOTHING && is_health(c, &ready_asked)) {
@@ -437,7 +458,7 @@ static void take_request(struct conn *c)
 	if (r == REFUSE_NOTHING)
 		r = request_check(&c->request, c->srv->settings);
 	if (r == REFUSE_NOTHING || r > REFUSE_PATH) { /* without a key nobody learns more than path and method */
-		enum refusal no_key = check_key(c);
+		enum refusal no_key = check_key(c, &key);
 		r = no_key != REFUSE_NOTHING ? no_key : r;
 	}
 	if (r == REFUSE_NOTHING && c->srv->stopping)
@@ -449,6 +470,10 @@ static void take_request(struct conn *c)
 	const struct outcome *o = pool_refuses(c->srv->pool, (size_t)c->request.length);
 	if (o) {
 		refuse_with(c, o->http_status, o->code, o->text, true);
+		return;
+	}
+	if (key && (r = key_limits(key, sp_mono_now())) != REFUSE_NOTHING) {
+		refuse(c, r);
 		return;
 	}
 	size_t n = (size_t)c->request.length;
@@ -692,6 +717,7 @@ void conn_free_retired(struct server *srv)
 	sp_buf_free(&c->in);
 	sp_buf_free(&c->more);
 	sp_buf_free(&c->out);
+	forget_key(c);
 	sp_free(c);
 }
 

@@ -21,6 +21,7 @@
 
 struct ingest {
 	struct settings *settings;
+	struct keys_dir *keys;
 	struct sp_loop *loop;
 	void *zmq;
 	struct pool *pool;
@@ -121,13 +122,13 @@ static enum sp_status ingest_open(struct ingest *g, struct sp_why *why)
 	g->pool = pool_new(g->loop, g->zmq, g->settings, why);
 	if (!g->pool)
 		return why->status;
-	status = server_new(g->loop, g->settings, g->pool, &g->server, why);
+	status = server_new(g->loop, g->settings, g->keys, g->pool, &g->server, why);
 	return status == SP_OK ? open_admin(g, why) : status;
 }
 
-static int ingest_run(struct settings *settings)
+static int ingest_run(struct settings *settings, struct keys_dir *keys)
 {
-	struct ingest g = {.settings = settings, .loop = sp_loop_new(), .zmq = zmq_ctx_new()};
+	struct ingest g = {.settings = settings, .keys = keys, .loop = sp_loop_new(), .zmq = zmq_ctx_new()};
 	struct sp_why why = {.text = ""};
 	int result = SP_EXIT_OK;
 	sp_loop_signals(g.loop, on_stop, on_reload, &g);
@@ -171,11 +172,13 @@ int main(int argc, char **argv)
 		return SP_EXIT_USAGE;
 	}
 	sp_alloc_tune();
-	struct settings *settings = settings_for_role(SP_ROLE_INGEST, config, view_fd);
+	struct keys_dir *keys = NULL;
+	struct settings *settings = settings_for_role(SP_ROLE_INGEST, config, view_fd, &keys);
 	settings_start_log(settings, "ingest", -1);
 	sp_metric_set(M_BUILD_INFO, SP_L(STANDPIPE_VERSION), 1);
 	srandom((unsigned)sp_mono_now().ms);
-	int result = ingest_run(settings);
+	int result = ingest_run(settings, keys);
+	keys_dir_free(&keys);
 	settings_free(&settings);
 	return result;
 }

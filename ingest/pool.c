@@ -158,6 +158,7 @@ static void fill_job(const struct pool *p, const struct job *j, Standpipe__Job *
 		m->source_arn = d->source_arn;
 	if (d->key_name)
 		m->key_name = d->key_name;
+	m->needs_tenant = d->needs_tenant;
 	m->received_ms = d->received_ms;
 	m->common_attributes = (ProtobufCBinaryData){d->common_attributes_n, (uint8_t *)d->common_attributes};
 	m->max_inflated = p->max_body;

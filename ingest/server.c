@@ -97,7 +97,8 @@ static size_t connection_limit(const struct settings *s)
 	return files.rlim_cur > 2 * FDS_KEPT ? (size_t)files.rlim_cur - FDS_KEPT : FDS_KEPT;
 }
 
-enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct pool *pool, struct server **out, struct sp_why *why)
+enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct keys_dir *dir, struct pool *pool, struct server **out,
+	struct sp_why *why)
 {
 	struct server *srv = sp_new(struct server);
 	srv->loop = l;
@@ -105,7 +106,7 @@ enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct po
 	srv->pool = pool;
 	srv->fd = -1;
 	srv->budget.max = (size_t)s->memory / 2;
-	enum sp_status status = keys_new(s, &srv->keys, why);
+	enum sp_status status = keys_new(s, dir, &srv->keys, why);
 	if (status == SP_OK && s->ingest_tls_cert)
 		status = tls_new(s->ingest_tls_cert, s->ingest_tls_key, &srv->tls, why);
 	if (status == SP_OK)

@@ -32,8 +32,9 @@ struct server {
 	struct conn *conns, *closed; /* lists; closed ones are freed at the end of the loop's turn */
 };
 
-/* Reads keys and certificate, listens. The pool and the settings must outlive it. */
-SP_CHECKED enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct pool *pool, struct server **out, struct sp_why *why);
+/* Reads keys and certificate, listens. dir: of the settings' keys, or NULL. The pool, the settings and dir must outlive it. */
+SP_CHECKED enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct keys_dir *dir, struct pool *pool, struct server **out,
+	struct sp_why *why);
 /* Ends all connections: to be called before pool_free, which gives bodies back to the server and so comes before server_free. */
 void server_hang_up(struct server *srv);
 void server_free(struct server **srv);

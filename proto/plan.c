@@ -260,7 +260,7 @@ static void add_tenant(struct builder *b, const struct key_settings *key)
 
 static bool has_own_settings(const struct key_settings *key)
 {
-	return key->destinations.n || key->labels.n || key->naming || key->filters.n;
+	return key->in_dir || key->destinations.n || key->labels.n || key->naming || key->filters.n;
 }
 
 static void add_accounts(struct plan *p, const struct accounts *accounts)

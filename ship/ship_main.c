@@ -8,7 +8,7 @@
 #include "common/pages.h"
 #include "common/sock.h"
 #include "ship/intake.h"
-#include "proto/plan.h"
+#include "ship/plans.h"
 #include "ship/senders.h"
 #include "ship/tools.h"
 
@@ -24,12 +24,13 @@
 
 struct ship {
 	struct settings *settings;
+	struct keys_dir *keys;
 	struct sp_loop *loop;
 	void *zmq;
 	struct writer *writer;
 	struct senders *senders;
 	struct intake *intake;
-	struct plan *plan;
+	struct plans *plans;
 	struct sp_admin *admin;
 	struct sp_pages pages;
 	struct sp_timer drain;
@@ -130,7 +131,6 @@ static void on_reload(void *arg)
 
 static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 {
-	uint32_t *ids = sp_new_array(uint32_t, s->settings->n_dests);
 	enum sp_status status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)
 		status = writer_open(s->loop, s->settings, &s->writer, why);
@@ -139,18 +139,15 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 	if (status == SP_OK)
 		status = intake_new(s->loop, s->zmq, s->settings, s->writer, &s->intake, why);
 	if (status == SP_OK)
+		status = plans_new(s->loop, s->settings, s->keys, s->writer, s->intake, &s->plans, why);
+	if (status == SP_OK)
 		status = open_admin(s, why);
 	if (status == SP_OK) {
-		for (size_t i = 0; i < s->settings->n_dests; i++)
-			ids[i] = writer_dest_id(s->writer, s->settings->dests[i].name);
-		s->plan = plan_new(s->settings, NULL, ids);
 		writer_on_accepting(s->writer, tell_state, s);
 		intake_on_source(s->intake, on_source, s);
-		intake_set_plan(s->intake, s->plan);
 		tell_state(s);
 		senders_start(s->senders);
 	}
-	sp_free(ids);
 	return status;
 }
 
@@ -163,7 +160,8 @@ static void ship_close(struct ship *s)
 	intake_free(&s->intake);
 	sp_admin_free(&s->admin);
 	senders_free(&s->senders);
-	plan_free(&s->plan);
+	plans_free(&s->plans);
+	keys_dir_free(&s->keys);
 	zmq_ctx_term(s->zmq);
 	sp_loop_free(&s->loop);
 	settings_free(&s->settings);
@@ -181,9 +179,9 @@ static int exit_code(enum sp_status status)
 	}
 }
 
-static int run(struct settings *settings)
+static int run(struct settings *settings, struct keys_dir *keys)
 {
-	struct ship s = {.settings = settings, .loop = sp_loop_new(), .zmq = zmq_ctx_new()};
+	struct ship s = {.settings = settings, .keys = keys, .loop = sp_loop_new(), .zmq = zmq_ctx_new()};
 	struct sp_why why = {.text = ""};
 	SP_BUG_IF(!s.zmq);
 	sp_metric_set(M_BUILD_INFO, SP_L(STANDPIPE_VERSION), 1);
@@ -226,8 +224,9 @@ int main(int argc, char **argv)
 			return o == 'h' ? SP_EXIT_OK : SP_EXIT_USAGE;
 		}
 	sp_alloc_tune();
-	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd);
+	struct keys_dir *keys = NULL;
+	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd, &keys);
 	settings_start_log(settings, "ship", -1);
 	srandom((unsigned)sp_wall_ms() ^ (unsigned)getpid() << 16); /* jitter, nothing else */
-	return run(settings);
+	return run(settings, keys);
 }
