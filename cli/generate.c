@@ -4,64 +4,69 @@
 #include <stdio.h>
 
 #define MINUTE_MS 60000
-#define SERIES_PER_ACCOUNT 40 /* neighbours that share an account: several messages in a record */
 
-/* Namespaces as real streams carry them; several metrics each, interleaved; dimension sets sorted by name. A value id is made of the
- * prefix and a number. */
+/* Namespaces as real streams carry them; several metrics each, a few namespaces at a time interleaved; dimension sets sorted by name. In a value # stands for the 16
+ * digits of an AWS id, * for a name that people give, and of words separated by | the resource has one. */
 static const struct family {
 	const char *ns;
 	struct {
 		const char *name, *unit;
 	} metrics[12];
 	struct {
-		const char *name, *prefix;
+		const char *name, *value;
 	} dims[4];
 	bool negative; /* has values below zero */
 } families[] = {
 	{"AWS/EC2", {{"CPUUtilization", "%"}, {"NetworkIn", "By"}, {"NetworkOut", "By"}, {"DiskReadOps", "{Count}"}, {"StatusCheckFailed", "{Count}"},
-			    {"CPUCreditBalance", "{Count}"}, {"EBSReadBytes", "By"}, {"MetadataNoToken", "{Count}"}}, {{"InstanceId", "i-0"}}, false},
+			    {"CPUCreditBalance", "{Count}"}, {"EBSReadBytes", "By"}, {"MetadataNoToken", "{Count}"}, {"EBSWriteBytes", "By"}, {"NetworkPacketsIn", "{Count}"},
+			    {"NetworkPacketsOut", "{Count}"}, {"CPUCreditUsage", "{Count}"}}, {{"InstanceId", "i-0#"}}, false},
 	{"AWS/EBS", {{"VolumeReadOps", "{Count}"}, {"VolumeWriteOps", "{Count}"}, {"VolumeReadBytes", "By"}, {"VolumeWriteBytes", "By"},
-			    {"VolumeIdleTime", "s"}, {"VolumeQueueLength", "{Count}"}, {"BurstBalance", "%"}}, {{"VolumeId", "vol-0"}}, false},
+			    {"VolumeIdleTime", "s"}, {"VolumeQueueLength", "{Count}"}, {"BurstBalance", "%"}, {"VolumeTotalReadTime", "s"}, {"VolumeTotalWriteTime", "s"}}, {{"VolumeId", "vol-0#"}}, false},
 	{"AWS/ELB", {{"HealthyHostCount", "{Count}"}, {"UnHealthyHostCount", "{Count}"}, {"RequestCount", "{Count}"}, {"Latency", "s"},
-			    {"HTTPCode_Backend_2XX", "{Count}"}, {"HTTPCode_ELB_5XX", "{Count}"}, {"BackendConnectionErrors", "{Count}"}},
-		{{"AvailabilityZone", "eu-central-1"}, {"LoadBalancerName", "lb-"}, {"Namespace", "AWS-"}}, false},
-	{"AWS/ApplicationELB", {{"TargetResponseTime", "s"}, {"RequestCount", "{Count}"}, {"HTTPCode_Target_5XX_Count", "{Count}"},
-				       {"ActiveConnectionCount", "{Count}"}, {"ProcessedBytes", "By"}, {"ConsumedLCUs", "{Count}"}},
-		{{"LoadBalancer", "app/web-"}, {"TargetGroup", "targetgroup/tg-"}}, false},
+			    {"HTTPCode_Backend_2XX", "{Count}"}, {"HTTPCode_ELB_5XX", "{Count}"}, {"BackendConnectionErrors", "{Count}"}, {"HTTPCode_Backend_4XX", "{Count}"},
+			    {"SurgeQueueLength", "{Count}"}, {"SpilloverCount", "{Count}"}},
+		{{"AvailabilityZone", "eu-central-1a|eu-central-1b|eu-central-1c"}, {"LoadBalancerName", "*"}, {"Namespace", "AWS"}}, false},
 	{"AWS/RDS", {{"CPUUtilization", "%"}, {"FreeStorageSpace", "By"}, {"ReplicaLag", "s"}, {"TransactionLogsDiskUsage", "By"},
-			    {"DatabaseConnections", "{Count}"}, {"ReadLatency", "s"}, {"WriteThroughput", "By/s"}, {"FreeableMemory", "By"}},
-		{{"DBInstanceIdentifier", "db-"}}, true},
-	{"AWS/Lambda", {{"Duration", "ms"}, {"Invocations", "{Count}"}, {"Errors", "{Count}"}, {"Throttles", "{Count}"}, {"ConcurrentExecutions", "{Count}"}},
-		{{"FunctionName", "fn-"}, {"Resource", "fn-"}}, false},
-	{"AWS/S3", {{"BucketSizeBytes", "By"}, {"NumberOfObjects", "{Count}"}, {"AllRequests", "{Count}"}, {"FirstByteLatency", "ms"}},
-		{{"BucketName", "bucket-"}, {"StorageType", "StandardStorage-"}}, false},
+			    {"DatabaseConnections", "{Count}"}, {"ReadLatency", "s"}, {"WriteThroughput", "By/s"}, {"FreeableMemory", "By"}, {"ReadThroughput", "By/s"},
+			    {"WriteLatency", "s"}, {"ReadIOPS", "{Count}/s"}, {"WriteIOPS", "{Count}/s"}},
+		{{"DBInstanceIdentifier", "*"}}, true},
+	{"AWS/Lambda", {{"Duration", "ms"}, {"Invocations", "{Count}"}, {"Errors", "{Count}"}, {"Throttles", "{Count}"}, {"ConcurrentExecutions", "{Count}"}, {"IteratorAge", "ms"}, {"DeadLetterErrors", "{Count}"}},
+		{{"FunctionName", "*"}, {"Resource", "*"}}, false},
 	{"AWS/DynamoDB", {{"ConsumedReadCapacityUnits", "{Count}"}, {"ConsumedWriteCapacityUnits", "{Count}"}, {"SuccessfulRequestLatency", "ms"},
-				 {"ThrottledRequests", "{Count}"}, {"ReturnedItemCount", "{Count}"}}, {{"Operation", "GetItem"}, {"TableName", "table-"}}, false},
+				 {"ThrottledRequests", "{Count}"}, {"ReturnedItemCount", "{Count}"}, {"SystemErrors", "{Count}"}, {"UserErrors", "{Count}"}, {"ReturnedBytes", "By"}}, {{"Operation", "GetItem|PutItem|Query|BatchWriteItem"}, {"TableName", "*"}}, false},
+	{"AWS/ApplicationELB", {{"TargetResponseTime", "s"}, {"RequestCount", "{Count}"}, {"HTTPCode_Target_5XX_Count", "{Count}"},
+				       {"ActiveConnectionCount", "{Count}"}, {"ProcessedBytes", "By"}, {"ConsumedLCUs", "{Count}"}, {"HTTPCode_Target_2XX_Count", "{Count}"},
+				       {"HTTPCode_Target_4XX_Count", "{Count}"}, {"NewConnectionCount", "{Count}"}, {"HealthyHostCount", "{Count}"}},
+		{{"LoadBalancer", "app/*/#"}, {"TargetGroup", "targetgroup/*/#"}}, false},
 	{"AWS/SQS", {{"ApproximateNumberOfMessagesVisible", "{Count}"}, {"NumberOfMessagesSent", "{Count}"}, {"ApproximateAgeOfOldestMessage", "s"},
-			    {"SentMessageSize", "By"}}, {{"QueueName", "queue-"}}, false},
-	{"AWS/SNS", {{"NumberOfMessagesPublished", "{Count}"}, {"NumberOfNotificationsFailed", "{Count}"}, {"PublishSize", "By"}}, {{"TopicName", "topic-"}}, false},
+			    {"SentMessageSize", "By"}, {"NumberOfMessagesReceived", "{Count}"}, {"NumberOfMessagesDeleted", "{Count}"}, {"NumberOfEmptyReceives", "{Count}"}}, {{"QueueName", "*"}}, false},
+	{"AWS/SNS", {{"NumberOfMessagesPublished", "{Count}"}, {"NumberOfNotificationsFailed", "{Count}"}, {"PublishSize", "By"}}, {{"TopicName", "*"}}, false},
+	{"My App", {{"Request Latency (ms)", "ms"}, {"queue.depth", "{Count}"}, {"Orders/Failed", "{Count}"}}, {{"a-b", "*"}, {"a.b", "x|y"}}, true},
 	{"AWS/Kinesis", {{"GetRecords.IteratorAgeMilliseconds", "ms"}, {"IncomingBytes", "By"}, {"IncomingRecords", "{Count}"}, {"PutRecord.Success", "{Count}"},
-				{"WriteProvisionedThroughputExceeded", "{Count}"}}, {{"StreamName", "stream-"}}, false},
+				{"WriteProvisionedThroughputExceeded", "{Count}"}}, {{"StreamName", "*"}}, false},
 	{"AWS/Firehose", {{"DeliveryToHttpEndpoint.Success", "{Count}"}, {"DeliveryToHttpEndpoint.DataFreshness", "s"}, {"IncomingBytes", "By"},
-				 {"BytesPerSecondLimit", "By/s"}}, {{"DeliveryStreamName", "delivery-"}}, false},
-	{"AWS/CloudWatch/MetricStreams", {{"MetricUpdate", "{Count}"}, {"TotalMetricUpdate", "{Count}"}, {"PublishErrorRate", "1"}},
-		{{"MetricStreamName", "stream-"}}, false},
-	{"AWS/X-Ray", {{"ApproximateTraceCount", "{Count}"}, {"ErrorRate", "%"}, {"FaultRate", "%"}, {"ResponseTime", "s"}}, {{"GroupName", "group-"}}, false},
-	{"AWS/NATGateway", {{"BytesInFromDestination", "By"}, {"BytesOutToSource", "By"}, {"ActiveConnectionCount", "{Count}"}, {"PacketsDropCount", "{Count}"},
-				   {"ErrorPortAllocation", "{Count}"}}, {{"NatGatewayId", "nat-0"}}, false},
-	{"AWS/ElastiCache", {{"CacheHits", "{Count}"}, {"CacheMisses", "{Count}"}, {"CurrConnections", "{Count}"}, {"EngineCPUUtilization", "%"},
-				    {"ReplicationLag", "s"}, {"BytesUsedForCache", "By"}}, {{"CacheClusterId", "redis-"}, {"CacheNodeId", "000"}}, false},
-	{"AWS/Kafka", {{"CpuIdle", "%"}, {"CpuUser", "%"}, {"MemoryFree", "By"}, {"BytesInPerSec", "By/s"}, {"UnderReplicatedPartitions", "{Count}"}},
-		{{"Broker ID", "b-"}, {"Cluster Name", "kafka-"}}, false},
-	{"ECS/ContainerInsights", {{"CpuUtilized", "1"}, {"MemoryUtilized", "1"}, {"NetworkRxBytes", "By/s"}, {"RunningTaskCount", "{Count}"},
-					  {"StorageReadBytes", "By"}}, {{"ClusterName", "ecs-"}, {"ServiceName", "service-"}}, false},
-	{"/aws/sagemaker/TrainingJobs", {{"CPUUtilization", "%"}, {"GPUUtilization", "%"}, {"MemoryUtilization", "%"}, {"DiskUtilization", "%"}},
-		{{"Host", "training-job/algo-"}}, false},
+				 {"BytesPerSecondLimit", "By/s"}}, {{"DeliveryStreamName", "*"}}, false},
 	{"CWAgent", {{"LogicalDisk % Free Space", "%"}, {"mem_used_percent", "%"}, {"disk_inodes_free", "1"}, {"swap_used", "By"}},
-		{{"InstanceId", "i-0"}, {"path", "/mnt/"}, {"region", "zone-"}}, false},
-	{"My App", {{"Request Latency (ms)", "ms"}, {"queue.depth", "{Count}"}, {"Orders/Failed", "{Count}"}}, {{"a-b", "x"}, {"a.b", "y"}}, true},
+		{{"InstanceId", "i-0#"}, {"path", "/|/var|/data"}, {"region", "eu-central-1"}}, false},
+	{"AWS/CloudWatch/MetricStreams", {{"MetricUpdate", "{Count}"}, {"TotalMetricUpdate", "{Count}"}, {"PublishErrorRate", "1"}},
+		{{"MetricStreamName", "*"}}, false},
+	{"AWS/NATGateway", {{"BytesInFromDestination", "By"}, {"BytesOutToSource", "By"}, {"ActiveConnectionCount", "{Count}"}, {"PacketsDropCount", "{Count}"},
+				   {"ErrorPortAllocation", "{Count}"}}, {{"NatGatewayId", "nat-0#"}}, false},
+	{"AWS/X-Ray", {{"ApproximateTraceCount", "{Count}"}, {"ErrorRate", "%"}, {"FaultRate", "%"}, {"ResponseTime", "s"}}, {{"GroupName", "*"}}, false},
+	{"AWS/ElastiCache", {{"CacheHits", "{Count}"}, {"CacheMisses", "{Count}"}, {"CurrConnections", "{Count}"}, {"EngineCPUUtilization", "%"},
+				    {"ReplicationLag", "s"}, {"BytesUsedForCache", "By"}, {"Evictions", "{Count}"}, {"NewConnections", "{Count}"}, {"FreeableMemory", "By"}}, {{"CacheClusterId", "*-001"}, {"CacheNodeId", "0001"}}, false},
+	{"AWS/Kafka", {{"CpuIdle", "%"}, {"CpuUser", "%"}, {"MemoryFree", "By"}, {"BytesInPerSec", "By/s"}, {"UnderReplicatedPartitions", "{Count}"}, {"BytesOutPerSec", "By/s"}, {"CpuSystem", "%"}, {"MemoryUsed", "By"}},
+		{{"Broker ID", "1|2|3"}, {"Cluster Name", "*"}}, false},
+	{"AWS/S3", {{"BucketSizeBytes", "By"}, {"NumberOfObjects", "{Count}"}, {"AllRequests", "{Count}"}, {"FirstByteLatency", "ms"}, {"GetRequests", "{Count}"}, {"PutRequests", "{Count}"}, {"4xxErrors", "{Count}"}},
+		{{"BucketName", "*-eu-central-1"}, {"StorageType", "StandardStorage|AllStorageTypes"}}, false},
+	{"ECS/ContainerInsights", {{"CpuUtilized", "1"}, {"MemoryUtilized", "1"}, {"NetworkRxBytes", "By/s"}, {"RunningTaskCount", "{Count}"},
+					  {"StorageReadBytes", "By"}}, {{"ClusterName", "production|staging"}, {"ServiceName", "*"}}, false},
+	{"/aws/sagemaker/TrainingJobs", {{"CPUUtilization", "%"}, {"GPUUtilization", "%"}, {"MemoryUtilization", "%"}, {"DiskUtilization", "%"}},
+		{{"Host", "*/algo-1"}}, false},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
+#define AT_A_TIME 7
+_Static_assert(FAMILIES % AT_A_TIME == 0 && GENERATE_BLOCK % AT_A_TIME == 0, "a block is of whole rows");
 
 /* SplitMix64: every input bit moves every output bit. */
 static uint64_t mix(uint64_t x)
@@ -72,26 +77,61 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
+/* What people call things: unique by its number, and most of it said before. */
+static int print_name(char *out, size_t room, uint64_t h, size_t resource)
+{
+	static const char *const stages[] = {"prod", "prod", "prod", "staging", "dev"};
+	static const char *const services[] = {"checkout", "payments", "search", "catalog", "orders", "inventory", "billing", "accounts", "gateway",
+		"notification", "reporting"};
+	static const char *const parts[] = {"api", "worker", "web", "events", "batch", "primary"};
+	return snprintf(out, room, "%s-%s-%s-%zu", stages[h % 5], services[(h >> 8) % 11], parts[(h >> 16) % 6], resource);
+}
+
+static void print_value(char *out, size_t room, const char *pattern, uint64_t h, size_t resource)
+{
+	size_t words = 1, n = 0;
+	for (const char *c = pattern; *c; c++)
+		words += *c == '|';
+	for (size_t skip = (h >> 32) % words; skip > 0; pattern++)
+		skip -= *pattern == '|';
+	for (; *pattern && *pattern != '|' && n < room - 1; pattern++) {
+		if (*pattern == '#')
+			n += (size_t)snprintf(out + n, room - n, "%016" PRIx64, mix(h));
+		else if (*pattern == '*')
+			n += (size_t)print_name(out + n, room - n, h, resource);
+		else
+			out[n++] = *pattern;
+	}
+	out[n < room ? n : room - 1] = '\0';
+}
+
+static const struct family *family_of(size_t series)
+{
+	const size_t turns = FAMILIES / AT_A_TIME;
+	return &families[series % GENERATE_BLOCK % AT_A_TIME * turns + series / GENERATE_BLOCK % turns];
+}
+
 static void set_identity(const struct generate *g, size_t series, struct cloudwatch_point *p)
 {
 	static const char *const accounts[] = {"111122223333", "444455556666", "777788889999"};
 	static const char *const regions[] = {"eu-central-1", "us-east-1"};
-	const struct family *f = &families[series % FAMILIES];
-	size_t n_metrics = 0, resource = series / FAMILIES;
+	const struct family *f = family_of(series);
+	const size_t turns = FAMILIES / AT_A_TIME, place = series % GENERATE_BLOCK;
+	size_t n_metrics = 0, resource = series / GENERATE_BLOCK / turns * (GENERATE_BLOCK / AT_A_TIME) + place / AT_A_TIME;
 	while (n_metrics < sizeof f->metrics / sizeof f->metrics[0] && f->metrics[n_metrics].name)
 		n_metrics++;
 	p->series = series;
-	p->account = accounts[series / SERIES_PER_ACCOUNT % 3];
-	p->region = regions[series / SERIES_PER_ACCOUNT / 3 % 2];
+	p->account = accounts[(series / GENERATE_BLOCK + series / GENERATE_BLOCK / turns) % 3]; /* each namespace in every account */
+	p->region = regions[series / GENERATE_BLOCK / 3 % 2];
 	p->ns = f->ns;
 	p->metric = f->metrics[resource % n_metrics].name;
 	p->unit = f->metrics[resource % n_metrics].unit;
 	p->n_dims = 0;
 	/* The first resources of each family are CloudWatch's roll-ups: the same metric without dimensions. */
+	uint64_t h = mix(g->seed ^ mix(resource / n_metrics));
 	for (size_t i = 0; i < 4 && f->dims[i].name && resource >= n_metrics; i++, p->n_dims++) {
 		p->dim_names[i] = f->dims[i].name;
-		snprintf(p->dim_values[i], sizeof p->dim_values[i], "%s%08" PRIx64, f->dims[i].prefix,
-			(uint64_t)(uint32_t)mix(g->seed ^ (resource / n_metrics) << 8 ^ i << 4 ^ 0x5e));
+		print_value(p->dim_values[i], sizeof p->dim_values[i], f->dims[i].value, h, resource / n_metrics);
 	}
 }
 
@@ -102,12 +142,14 @@ void generate_point(const struct generate *g, size_t series, int64_t minute, str
 	memset(p, 0, sizeof *p);
 	set_identity(g, series, p);
 	p->start_ms = g->start_ms + minute * MINUTE_MS;
-	p->count = h % 10 == 0 ? 0 : h % 7 == 0 ? 60 : 1 + h % 5;
-	if (p->count == 0 || h >> 8 & 1) /* many values are zero */
+	/* Shares as in captured deliveries: half of the points have one sample, two fifths are zero, counts and bytes are whole. */
+	p->count = h % 20 == 0 ? 0 : h % 20 == 1 ? 60 : h % 4 == 2 ? 5 : h % 8 == 3 ? 2 : 1;
+	if (p->count == 0 || (h >> 8) % 8 < 3)
 		return;
-	bool percent = strcmp(p->unit, "%") == 0;
-	double low = (double)(h >> 16 & (percent ? 0x1ff : 0xffff)) / 8, high = low + (double)(h >> 32 & (percent ? 0xff : 0xfff)) / 8;
-	if (families[series % FAMILIES].negative && (h >> 44 & 7) == 0)
+	bool percent = strcmp(p->unit, "%") == 0, whole = strcmp(p->unit, "{Count}") == 0 || strcmp(p->unit, "By") == 0;
+	double part = whole ? 1 : 8;
+	double low = (double)(h >> 16 & (percent ? 0x1ff : 0xffff)) / part, high = low + (double)(h >> 32 & (percent ? 0xff : 0xfff)) / part;
+	if (family_of(series)->negative && (h >> 44 & 7) == 0)
 		low = high = -1;
 	p->min = low;
 	p->max = p->count == 1 ? low : high;

@@ -8,6 +8,9 @@
 
 #include "proto/cloudwatch.h"
 
+/* So many neighbours are of one account and region, and have most of the metrics of each of their resources. */
+#define GENERATE_BLOCK 504
+
 struct generate {
 	uint64_t seed;
 	size_t series;

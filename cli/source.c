@@ -52,10 +52,23 @@ static enum sp_status compress(struct source_body *b, struct sp_why *why)
 	return SP_OK;
 }
 
+/* Series are dealt out in blocks, so that a stream has the metrics of a resource together. */
+static size_t block_of(const struct source *s)
+{
+	size_t fair = s->o.generate.series / s->o.streams;
+	return fair == 0 ? 1 : fair < GENERATE_BLOCK ? fair : GENERATE_BLOCK;
+}
+
 static size_t series_of(const struct source *s, size_t stream)
 {
-	size_t n = s->o.generate.series, k = s->o.streams;
-	return n / k + (stream < n % k);
+	size_t block = block_of(s), whole = s->o.generate.series / block, k = s->o.streams;
+	return (whole / k + (stream < whole % k)) * block + (stream == whole % k ? s->o.generate.series % block : 0);
+}
+
+static size_t series_at(const struct source *s, size_t stream, size_t at)
+{
+	size_t block = block_of(s);
+	return (at / block * s->o.streams + stream) * block + at % block;
 }
 
 /* Fills one record with the next points of a stream, within one minute. False when the stream has no more. */
@@ -65,7 +78,7 @@ static size_t take_points(struct source *s, size_t stream)
 	size_t n = 0, all = series_of(s, stream);
 	while (n == 0 && all > 0 && (s->o.minutes == 0 || st->minute < s->o.minutes)) {
 		for (; st->at < all && n + 2 <= s->o.points_per_record + 1; st->at++)
-			n += generate_sent(&s->o.generate, st->at * s->o.streams + stream, st->minute, &s->points[n]);
+			n += generate_sent(&s->o.generate, series_at(s, stream, st->at), st->minute, &s->points[n]);
 		if (st->at == all)
 			st->at = 0, st->minute++;
 	}

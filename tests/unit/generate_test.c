@@ -1,13 +1,18 @@
 /* The generator and the CloudWatch encoders: what is encoded decodes to the same points in every format, and the seed decides all. */
 #include "cli/generate.h"
 #include "cli/source.h"
+#include "convert/delivery.h"
 #include "convert/record.h"
+#include "tests/lib/delivery_lib.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #define POINTS_MAX 2000
 
@@ -89,7 +94,95 @@ static void points_are_as_various_as_real_ones(void **state)
 		accounts += i > 0 && strcmp(p[i].account, p[i - 1].account) != 0;
 		assert_true(p[i].min <= p[i].max || p[i].count == 0);
 	}
-	assert_true(zero > 100 && negative > 5 && quantiles > 20 && bare > 50 && accounts > 10);
+	assert_true(zero > 100 && negative > 5 && quantiles > 20 && bare > 50 && accounts > 1);
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(uint64_t) * 2);
+}
+
+/* Names repeat as those of real resources do, but no two series are one. */
+static void no_two_series_have_the_same_identity(void **state)
+{
+	enum { MANY = 200000 };
+	static XXH128_hash_t seen[MANY];
+	struct generate g = {.seed = 7, .series = MANY};
+	struct cloudwatch_point p;
+	(void)state;
+	for (size_t s = 0; s < MANY; s++) {
+		struct sp_buf b = {0};
+		generate_point(&g, s, 0, &p);
+		sp_buf_printf(&b, "%s\n%s\n%s\n%s", p.account, p.region, p.ns, p.metric);
+		for (size_t i = 0; i < p.n_dims; i++) {
+			assert_in_range(strlen(p.dim_values[i]), 1, sizeof p.dim_values[i] - 2);
+			assert_true(i == 0 || strcmp(p.dim_names[i - 1], p.dim_names[i]) < 0);
+			sp_buf_printf(&b, "\n%s=%s", p.dim_names[i], p.dim_values[i]);
+		}
+		seen[s] = XXH3_128bits(b.p, b.n);
+		sp_buf_free(&b);
+	}
+	qsort(seen, MANY, sizeof *seen, by_bytes);
+	for (size_t s = 1; s < MANY; s++)
+		assert_true(memcmp(&seen[s - 1], &seen[s], sizeof *seen) != 0);
+}
+
+static struct convert_out run(struct converter *c, struct sp_buf *body, const struct sp_bytes *records, size_t n)
+{
+	struct convert_in in = {.max_inflated = (size_t)64 << 20, .now_ms = 1700000400000};
+	struct convert_out out;
+	struct sp_why why;
+	sp_buf_clear(body);
+	cloudwatch_body(body, "id", 1700000400000, records, n);
+	in.body = sp_buf_view(body);
+	assert_int_equal(converter_run(c, &in, &out, &why), SP_OK);
+	assert_int_equal(out.http_status, 0);
+	assert_int_equal(out.n_quarantine, 0);
+	return out;
+}
+
+/* Whatever the preset, and also when the format changes from one record to the next. */
+static void every_format_becomes_the_same_series(void **state)
+{
+	static const char *const presets[] = {"cloudwatch"};
+	static struct cloudwatch_point p[POINTS_MAX];
+	struct generate g = {.seed = 21, .series = 1200, .start_ms = 1700000040000, .late_percent = 10};
+	size_t n = make_points(&g, p), third = n / 3;
+	struct sp_buf records[4][3] = {{{0}}}, body = {0}, first = {0};
+	(void)state;
+	for (int f = 0; f < 4; f++) /* the last one: each record another format */
+		for (int i = 0; i < 3; i++)
+			cloudwatch_record(&records[f][i], (enum cloudwatch_format)(f < 3 ? f : i), p + (size_t)i * third, i < 2 ? third : n - 2 * third);
+	for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+		Standpipe__Group group = STANDPIPE__GROUP__INIT, *groups[] = {&group};
+		Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+		struct converter *c = converter_new(0);
+		group.naming = (char *)(uintptr_t)presets[i];
+		group.shards = 4;
+		group.max_samples = 10000;
+		plan.groups = groups;
+		plan.n_groups = 1;
+		plan.max_future_ms = 600000;
+		lib_one_tenant(&plan);
+		if (converter_plan(c, &plan, NULL) != SP_OK)
+			fail_msg("no preset %s", presets[i]);
+		for (int f = 0; f < 4; f++) {
+			struct sp_bytes views[] = {sp_buf_view(&records[f][0]), sp_buf_view(&records[f][1]), sp_buf_view(&records[f][2])};
+			struct convert_out out = run(c, &body, views, 3);
+			assert_true(out.groups[0].samples > 3 * n);
+			if (f == 0) {
+				sp_buf_clear(&first);
+				sp_buf_add(&first, out.groups[0].payload);
+			}
+			assert_true(sp_eq(out.groups[0].payload, sp_buf_view(&first)));
+		}
+		converter_free(&c);
+	}
+	for (int f = 0; f < 4; f++)
+		for (int i = 0; i < 3; i++)
+			sp_buf_free(&records[f][i]);
+	sp_buf_free(&body);
+	sp_buf_free(&first);
 }
 
 static void the_seed_decides_everything(void **state)
@@ -130,6 +223,42 @@ static void a_body_has_the_size_that_was_asked_for(void **state)
 	}
 }
 
+static void every_series_is_dealt_to_one_stream(void **state)
+{
+	static const size_t series[] = {1, 7, 64, 503, 504, 505, 1000, 5000};
+	(void)state;
+	for (size_t i = 0; i < sizeof series / sizeof *series; i++) {
+		for (size_t streams = 1; streams <= 70; streams += 23) {
+			struct source_options o = {.generate = {.seed = 3, .series = series[i]}, .minutes = 1, .streams = streams, .records = 1, .points_per_record = 50};
+			struct source *s = NULL;
+			struct source_body b;
+			struct sp_why why;
+			uint64_t points = 0;
+			FILE *lines = tmpfile();
+			char *line = NULL;
+			size_t cap = 0;
+			static XXH128_hash_t seen[5000];
+			o.expected = lines;
+			assert_int_equal(source_new(&o, &s, &why), SP_OK);
+			for (size_t k = 0; k < streams; k++)
+				while (source_next(s, k, &b, &why) == SP_OK) {
+					points += b.points;
+					source_body_free(&b);
+				}
+			assert_int_equal(points, series[i]);
+			rewind(lines);
+			for (size_t n = 0; getline(&line, &cap, lines) > 0; n++)
+				seen[n] = XXH3_128bits(line, strlen(line));
+			qsort(seen, points, sizeof *seen, by_bytes);
+			for (size_t n = 1; n < points; n++)
+				assert_true(memcmp(&seen[n - 1], &seen[n], sizeof *seen) != 0);
+			free(line);
+			fclose(lines);
+			source_free(&s);
+		}
+	}
+}
+
 static void deliveries_number_their_points_as_the_expected_file_does(void **state)
 {
 	struct source_options o = {.generate = {.seed = 3, .series = 101}, .minutes = 2, .streams = 2, .records = 1, .points_per_record = 20, .format = 0};
@@ -154,8 +283,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_format_carries_the_same_points),
 		cmocka_unit_test(points_are_as_various_as_real_ones),
+		cmocka_unit_test(no_two_series_have_the_same_identity),
+		cmocka_unit_test(every_format_becomes_the_same_series),
 		cmocka_unit_test(the_seed_decides_everything),
 		cmocka_unit_test(a_body_has_the_size_that_was_asked_for),
+		cmocka_unit_test(every_series_is_dealt_to_one_stream),
 		cmocka_unit_test(deliveries_number_their_points_as_the_expected_file_does),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
