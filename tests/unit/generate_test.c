@@ -144,7 +144,7 @@ static struct convert_out run(struct converter *c, struct sp_buf *body, const st
 /* Whatever the preset, and also when the format changes from one record to the next. */
 static void every_format_becomes_the_same_series(void **state)
 {
-	static const char *const presets[] = {"cloudwatch"};
+	static const char *const presets[] = {"cloudwatch", "yace", "logzio", "otel"};
 	static struct cloudwatch_point p[POINTS_MAX];
 	struct generate g = {.seed = 21, .series = 1200, .start_ms = 1700000040000, .late_percent = 10};
 	size_t n = make_points(&g, p), third = n / 3;
