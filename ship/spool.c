@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/crash.h"
 #include "common/crc32c.h"
+#include "ship/sources.h"
 #include "ship/spool_impl.h"
 
 #include <stddef.h>
@@ -331,7 +332,9 @@ static enum sp_status remember_key(struct spool *sp, const uint8_t key[LEDGER_KE
 enum sp_status spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg,
 	enum store_result *result, struct sp_why *why)
 {
-	enum sp_status status = SP_OK;
+	enum sp_status status = r->notes_source ? source_write(sp, r->source_arn, r->received_ms, why) : SP_OK;
+	if (status != SP_OK)
+		return status;
 	if (!r->bypass_ledger && is_known(sp, r->key)) {
 		*result = STORE_DUPLICATE;
 		return SP_OK;

@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/crash.h"
 #include "common/metrics.h"
+#include "ship/sources.h"
 #include "ship/writer_impl.h"
 
 #include <errno.h>
@@ -156,10 +157,19 @@ static void learn_dests(struct writer *w, const struct settings *s)
 enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct writer **out, struct sp_why *why)
 {
 	struct spool *sp = NULL;
+	struct sources *sources = NULL;
 	enum sp_status status = spool_open(s, &sp, why);
 	if (status != SP_OK)
 		return status;
+	status = sources_load(sp, sp_wall_ms(), &sources, why);
+	if (status != SP_OK) {
+		struct sp_why second;
+		sources_free(&sources);
+		(void)!spool_close(&sp, &second);
+		return status;
+	}
 	struct writer *w = sp_new(struct writer);
+	w->sources = sources;
 	w->loop = l;
 	w->spool = sp;
 	learn_dests(w, s);
@@ -217,9 +227,12 @@ void writer_close(struct writer **wp)
 	queue_join(&w->held, &w->notes);
 	for (struct op *op; (op = queue_take(&w->held));)
 		op_free(op);
-	enum sp_status status = spool_close(&w->spool, &why);
+	enum sp_status status = sources_save(w->sources, w->spool, &why);
+	if (status == SP_OK || status == SP_FULL)
+		status = spool_close(&w->spool, &why);
 	if (status != SP_OK && status != SP_FULL)
 		writer_failed(&why);
+	sources_free(&w->sources);
 	sp_source_free(&w->source);
 	close(w->wake_fd);
 	pthread_mutex_destroy(&w->lock);
@@ -258,6 +271,8 @@ void writer_store(struct writer *w, struct store_request *r)
 {
 	struct op *op = op_new(OP_STORE, r->arg);
 	op->request = r;
+	if (!r->bypass_ledger && r->source_arn && *r->source_arn)
+		r->notes_source = sources_seen(w->sources, r->source_arn, r->received_ms);
 	op->cache_max = w->cache_max;
 	for (size_t i = 0; i < r->n_groups; i++)
 		op->bytes += r->groups[i].n;

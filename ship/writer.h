@@ -47,6 +47,7 @@ struct store_quarantine {
 struct store_request {
 	uint8_t key[16];
 	bool bypass_ledger; /* replay */
+	bool notes_source;  /* writer's: write down when its source last delivered */
 	struct store_group *groups;
 	size_t n_groups;
 	struct store_quarantine *quarantine;

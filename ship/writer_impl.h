@@ -86,6 +86,7 @@ struct writer {
 	struct queue notes; /* one is on its way at a time: the next one ends the former, so that must have been decoded */
 	bool noting;
 	struct view view;
+	struct sources *sources;
 	struct writer_totals *totals;
 	uint32_t n_dests;
 	char **dest_names; /* by id */

@@ -1,6 +1,8 @@
 #include "ship/spool.h"
 
 #include "common/alloc.h"
+#include "common/metrics.h"
+#include "ship/sources.h"
 #include "tests/lib/spool_lib.h"
 
 #include <dirent.h>
@@ -245,6 +247,29 @@ static void a_delivery_of_dead_letters_alone_keeps_no_payload(void **state)
 	closed(f);
 	edit(f, "CREATE TABLE proof(x CHECK (x = 0)); INSERT INTO proof SELECT count(*) FROM payload");
 	delivery_clear(&d);
+}
+
+static void there_is_a_limit_to_the_streams_that_are_watched(void **state)
+{
+	struct fixture *f = *state;
+	struct sources *sources;
+	char arn[16];
+	double left_out = sp_metric_value(M_METRICS_LEFT_OUT, NULL);
+	opened(f);
+	assert_int_equal(sources_load(f->sp, 1000, &sources, &why), SP_OK);
+	for (int i = 0; i < SOURCES_MAX; i++) {
+		snprintf(arn, sizeof arn, "arn:%d", i);
+		assert_true(sources_seen(sources, arn, SOURCE_SAVED_EVERY_MS));
+	}
+	assert_false(sources_seen(sources, "arn:one too many", SOURCE_SAVED_EVERY_MS));
+	assert_true(sp_metric_value(M_METRICS_LEFT_OUT, NULL) == left_out + 1);
+	assert_true(sp_metric_value(M_SOURCE_LAST_RECEIVED, SP_L("arn:4999")) == SOURCE_SAVED_EVERY_MS / 1000.);
+	assert_true(sources_seen(sources, "arn:7", 1000 + SOURCE_FORGOTTEN_MS));
+	/* All others have been silent for too long: they make way. */
+	assert_true(sources_seen(sources, "arn:new", SOURCE_SAVED_EVERY_MS + 1 + SOURCE_FORGOTTEN_MS));
+	assert_true(sp_metric_value(M_SOURCE_LAST_RECEIVED, SP_L("arn:4999")) == 0);
+	assert_true(sp_metric_value(M_SOURCE_LAST_RECEIVED, SP_L("arn:7")) > 0);
+	sources_free(&sources);
 }
 
 static void a_payload_goes_with_its_last_batch(void **state)
@@ -589,6 +614,7 @@ int main(void)
 		SPOOL_TEST(a_rollback_undoes_everything),
 		SPOOL_TEST(what_the_converter_left_out_is_in_the_books),
 		SPOOL_TEST(a_delivery_of_dead_letters_alone_keeps_no_payload),
+		SPOOL_TEST(there_is_a_limit_to_the_streams_that_are_watched),
 		SPOOL_TEST(a_payload_goes_with_its_last_batch),
 		SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
 		SPOOL_TEST(a_full_spool_refuses_and_can_still_settle),

@@ -1,6 +1,7 @@
 #include "ship/writer.h"
 
 #include "common/alloc.h"
+#include "common/metrics.h"
 #include "ship/spool_impl.h"
 #include "tests/lib/spool_lib.h"
 
@@ -248,6 +249,63 @@ static void the_blame_is_for_the_one_that_is_being_decoded(void **state)
 	assert_int_equal(strikes[2], 0);
 }
 
+static double last_received(const char *source)
+{
+	return sp_metric_value(M_SOURCE_LAST_RECEIVED, SP_L(source)) * 1000;
+}
+
+static void store_one(struct fixture *f, size_t i, uint64_t number, const char *source, int64_t received_ms)
+{
+	delivery_init(&f->d[i], number, 100);
+	f->d[i].r.done = stored;
+	f->d[i].r.arg = f;
+	f->d[i].r.source_arn = source;
+	f->d[i].r.received_ms = received_ms;
+	f->answered = DELIVERIES - 1;
+	writer_store(f->w, &f->d[i].r);
+	run(f);
+}
+
+static void find_source(struct spool *sp, void *arg)
+{
+	assert_int_equal(db_number(sp->db, "SELECT value FROM meta WHERE key = 'source arn:1'", DB_NO_ARGS, arg, &why), SP_OK);
+}
+
+static int64_t written(struct fixture *f)
+{
+	int64_t at_ms = 0;
+	stopped = f->loop;
+	writer_query(f->w, find_source, stop_now, &at_ms);
+	run(f);
+	return at_ms;
+}
+
+static void it_is_known_after_a_restart_when_a_stream_last_delivered(void **state)
+{
+	struct fixture *f = *state;
+	int64_t now = sp_wall_ms() / 1000 * 1000;
+	double left_out = sp_metric_value(M_METRICS_LEFT_OUT, NULL);
+	store_one(f, 0, 0, "arn:1", now);
+	assert_true(written(f) == now && last_received("arn:1") == (double)now);
+	store_one(f, 1, 1, "arn:1", now + 1000);
+	assert_true(written(f) == now && last_received("arn:1") == (double)now + 1000);
+	store_one(f, 2, 2, "arn:1", now - 1000); /* not back in time */
+	store_one(f, 3, 3, "arn:old", now - INT64_C(31) * 86400 * 1000);
+	store_one(f, 4, 4, "not an ARN", now);
+	assert_true(sp_metric_value(M_METRICS_LEFT_OUT, NULL) == left_out + 1);
+	for (int i = 0; i < 2; i++) {
+		writer_close(&f->w);
+		assert_true(last_received("arn:1") == 0);
+		if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+			fail_msg("open: %s", why.text);
+		assert_true(last_received("arn:1") == (double)now + 1000 + 60000 * i);
+		assert_true(last_received("arn:old") == 0 && last_received("not an ARN") == 0);
+		store_one(f, 5 + (size_t)i, 0, "arn:1", now + 61000); /* a repeat shows too that the stream is alive */
+		assert_int_equal(written(f), now + 61000);
+	}
+	assert_int_equal(f->duplicates, 2);
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -256,6 +314,7 @@ int main(void)
 		WRITER_TEST(settling_in_the_callback_empties_the_spool),
 		WRITER_TEST(the_cache_is_bounded),
 		WRITER_TEST(the_blame_is_for_the_one_that_is_being_decoded),
+		WRITER_TEST(it_is_known_after_a_restart_when_a_stream_last_delivered),
 		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
