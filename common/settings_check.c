@@ -72,7 +72,8 @@ static bool url_parse(const char *url, bool *plain, bool *userinfo, struct sp_by
 bool label_name_ok(const char *name)
 {
 	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-	return n > 0 && !name[n] && !(name[0] >= '0' && name[0] <= '9') && strncmp(name, "__", 2) != 0;
+	return n > 0 && !name[n] && !(name[0] >= '0' && name[0] <= '9') && strncmp(name, "__", 2) != 0 &&
+	       strcmp(name, "le") != 0 && strcmp(name, "quantile") != 0;
 }
 
 static enum sp_status check_labels(
@@ -83,7 +84,7 @@ static enum sp_status check_labels(
 		snprintf(key, sizeof key, "%s.%s", section, labels->names[i]);
 		if (!label_name_ok(labels->names[i]))
 			return refuse_at(c, path, key,
-			    "is not the name of a label: right are letters, digits and _, no digit or __ first", why);
+			    "is not the name of a label: right are letters, digits and _, no digit or __ first, not le or quantile", why);
 	}
 	return SP_OK;
 }

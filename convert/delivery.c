@@ -29,6 +29,7 @@ struct converter {
 	size_t budget;
 	struct gunzip *gunzip;
 	Standpipe__Plan *plan;
+	struct account_labels *accounts; /* of the plan */
 	struct group_encoder {
 		struct encoder *encoder; /* NULL: nobody has needed it lately */
 		uint64_t used;           /* number of the delivery that needed it last */
@@ -48,11 +49,12 @@ struct converter *converter_new(size_t memory_budget)
 	return c;
 }
 
-static void plan_drop(Standpipe__Plan *plan, struct group_encoder *encoders)
+static void plan_drop(Standpipe__Plan *plan, struct account_labels *accounts, struct group_encoder *encoders)
 {
 	for (size_t i = 0; plan && i < plan->n_groups; i++)
 		encoder_free(&encoders[i].encoder);
 	sp_free(encoders);
+	account_labels_free(&accounts);
 	if (plan)
 		standpipe__plan__free_unpacked(plan, NULL);
 }
@@ -63,7 +65,7 @@ void converter_free(struct converter **cp)
 	*cp = NULL;
 	if (!c)
 		return;
-	plan_drop(c->plan, c->encoders);
+	plan_drop(c->plan, c->accounts, c->encoders);
 	gunzip_free(&c->gunzip);
 	sp_arena_free(&c->arena);
 	sp_free(c);
@@ -91,6 +93,15 @@ static Standpipe__Plan *plan_copy(const Standpipe__Plan *plan)
 	return copy;
 }
 
+static enum sp_status make_encoder(const Standpipe__Group *group, const struct account_labels *accounts, size_t budget,
+    struct encoder **out, struct sp_why *why)
+{
+	enum sp_status status = encoder_new(group, budget, out, why);
+	if (status == SP_OK)
+		encoder_accounts(*out, accounts);
+	return status;
+}
+
 enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *from, struct sp_why *why)
 {
 	for (size_t i = 0; i < from->n_tenants; i++)
@@ -101,18 +112,20 @@ enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *from, 
 	if (!plan)
 		return sp_fail(why, SP_NO_MEM, "no memory for the plan");
 	struct group_encoder *encoders = sp_new_array(struct group_encoder, plan->n_groups + 1);
+	struct account_labels *accounts = account_labels_new(plan);
 	/* Each is made once here, so that a plan that cannot be followed is refused as a whole. */
 	for (size_t i = 0; i < plan->n_groups; i++) {
-		enum sp_status status = encoder_new(plan->groups[i], c->budget / 4, &encoders[i].encoder, why);
+		enum sp_status status = make_encoder(plan->groups[i], accounts, c->budget / 4, &encoders[i].encoder, why);
 		if (status != SP_OK) {
-			plan_drop(plan, encoders);
+			plan_drop(plan, accounts, encoders);
 			return status;
 		}
 		if (i >= ENCODERS_KEPT)
 			encoder_free(&encoders[i].encoder);
 	}
-	plan_drop(c->plan, c->encoders);
+	plan_drop(c->plan, c->accounts, c->encoders);
 	c->plan = plan;
+	c->accounts = accounts;
 	c->encoders = encoders;
 	return SP_OK;
 }
@@ -314,7 +327,7 @@ static enum sp_status get_encoder(struct converter *c, size_t group, struct enco
 	if (kept >= ENCODERS_KEPT)
 		encoder_free(&oldest->encoder);
 	if (!e->encoder)
-		status = encoder_new(c->plan->groups[group], c->budget / 4, &e->encoder, why);
+		status = make_encoder(c->plan->groups[group], c->accounts, c->budget / 4, &e->encoder, why);
 	e->used = c->deliveries;
 	*out = e->encoder;
 	return status;

@@ -79,6 +79,11 @@ void encoder_free(struct encoder **ep)
 	sp_free(e);
 }
 
+void encoder_accounts(struct encoder *e, const struct account_labels *accounts)
+{
+	mapping_accounts(e->mapping, accounts);
+}
+
 void encoder_rest(struct encoder *e)
 {
 	struct sp_buf *const bufs[] = {&e->raw, &e->payload};

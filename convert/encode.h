@@ -10,6 +10,7 @@
 #ifndef CONVERT_ENCODE_H
 #define CONVERT_ENCODE_H
 
+#include "convert/account_labels.h"
 #include "convert/attributes.h"
 #include "convert/delivery.h"
 
@@ -20,6 +21,8 @@ struct encoder;
 SP_CHECKED enum sp_status encoder_new(
     const Standpipe__Group *group, size_t budget, struct encoder **out, struct sp_why *why);
 void encoder_free(struct encoder **e);
+/* Labels by account: once, before the first run; they must outlive the encoder. */
+void encoder_accounts(struct encoder *e, const struct account_labels *accounts);
 /* After a large delivery: gives back what usual ones do not need. The last result is gone. */
 void encoder_rest(struct encoder *e);
 /* attributes: of the delivery, NULL when there are none. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in

@@ -31,6 +31,10 @@ struct mapping {
 	struct naming_label *external;
 	struct sp_bytes *attributes; /* of the delivery: values of those external labels that are attributes */
 	size_t n_external;
+	const struct account_labels *accounts; /* NULL: nothing is said of any */
+	size_t first_of_account;               /* of the external labels */
+	struct sp_bytes account;               /* of the last point, and what is said of it */
+	const struct sp_bytes *account_values;
 	struct sp_arena *names; /* entries of the tables */
 	struct intern metrics, bases, shapes;
 	uint32_t n_bases;
@@ -112,6 +116,15 @@ static enum sp_status set_external(struct mapping *m, const Standpipe__Group *gr
 	return SP_OK;
 }
 
+void mapping_accounts(struct mapping *m, const struct account_labels *accounts)
+{
+	m->accounts = accounts;
+	m->first_of_account = m->n_external;
+	m->external = sp_realloc(m->external, (m->n_external + accounts->n_names + 1) * sizeof(*m->external));
+	for (size_t i = 0; i < accounts->n_names; i++)
+		add_external(m, accounts->names[i], SP_LIT(""), LABEL_OF_ACCOUNT);
+}
+
 enum sp_status mapping_new(const Standpipe__Group *group, size_t budget, struct mapping **out, struct sp_why *why)
 {
 	struct mapping *m = sp_new(struct mapping);
@@ -151,6 +164,8 @@ void mapping_free(struct mapping **mp)
 
 void mapping_begin(struct mapping *m, const struct attributes *attributes)
 {
+	m->account = (struct sp_bytes){0}; /* was a view into the former delivery */
+	m->account_values = NULL;
 	for (size_t i = 0; i < m->n_external; i++) {
 		if (m->external[i].from == LABEL_ATTRIBUTE)
 			m->attributes[i] = attributes ? attributes_get(attributes, m->external[i].value) : (struct sp_bytes){0};
@@ -301,6 +316,15 @@ static struct shape *shape_of(struct mapping *m, const struct cw_point *p)
 
 /* ---- labels ---- */
 
+/* Points of one account mostly stand together. */
+static void find_account(struct mapping *m, struct sp_bytes account)
+{
+	if (!m->accounts || (m->account.p && sp_eq(m->account, account)))
+		return;
+	m->account = account;
+	m->account_values = account_labels_find(m->accounts, account);
+}
+
 static struct sp_bytes label_value(const struct mapping *m, const struct naming_label *label, const struct cw_point *p,
 	const struct metric *metric)
 {
@@ -317,6 +341,8 @@ static struct sp_bytes label_value(const struct mapping *m, const struct naming_
 		return metric->ns;
 	case LABEL_METRIC:
 		return metric->name;
+	case LABEL_OF_ACCOUNT:
+		return m->account_values ? m->account_values[label->dim - m->first_of_account] : (struct sp_bytes){0};
 	case LABEL_ATTRIBUTE:
 		return m->attributes[label->dim];
 	case LABEL_CONSTANT:
@@ -349,6 +375,7 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	const struct shape *shape = shape_of(m, p);
 	if (!metric || !shape)
 		return SP_NO_MEM;
+	find_account(m, p->account);
 	size_t size = 0, before = 0, before_quantile = 0;
 	bool is_there = false; /* a label of this name */
 	for (size_t i = 0; i < shape->n_labels; i++) {

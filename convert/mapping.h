@@ -8,6 +8,7 @@
 #ifndef CONVERT_MAPPING_H
 #define CONVERT_MAPPING_H
 
+#include "convert/account_labels.h"
 #include "convert/attributes.h"
 #include "convert/naming.h"
 #include "proto/standpipe.pb-c.h"
@@ -30,6 +31,8 @@ struct mapped {
 SP_CHECKED enum sp_status mapping_new(
     const Standpipe__Group *group, size_t budget, struct mapping **out, struct sp_why *why);
 void mapping_free(struct mapping **m);
+/* Once, before the first delivery; the labels must outlive the mapping. */
+void mapping_accounts(struct mapping *m, const struct account_labels *accounts);
 /* Before each delivery: metric numbers and names of the former one are void. attributes: NULL when there are none; their
  * values must last as long as the delivery. */
 void mapping_begin(struct mapping *m, const struct attributes *attributes);

@@ -32,8 +32,9 @@ enum label_source {
 	LABEL_JOB, /* what naming.job_value makes of the namespace */
 	LABEL_NAMESPACE,
 	LABEL_METRIC,
-	LABEL_ATTRIBUTE, /* a common attribute of the delivery */
-	LABEL_CONSTANT,  /* a fixed value, of the preset or from the configuration */
+	LABEL_OF_ACCOUNT, /* what the configuration says of the point's account */
+	LABEL_ATTRIBUTE,  /* a common attribute of the delivery */
+	LABEL_CONSTANT,   /* a fixed value, of the preset or from the configuration */
 };
 
 struct naming_label {

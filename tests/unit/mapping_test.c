@@ -527,6 +527,39 @@ static void no_points_make_no_slices(void **state)
 	becomes(&g, NULL, 0, 0, "");
 }
 
+static void labels_of_accounts_fill_in_what_the_data_has_not(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+	char *statistics[] = {(char *)(uintptr_t)"sum"};
+	Standpipe__Label site = STANDPIPE__LABEL__INIT, team = site, region = site, *external[] = {&site}, *of_account[] = {&team, &region};
+	Standpipe__Account account = STANDPIPE__ACCOUNT__INIT, *accounts[] = {&account};
+	site.name = (char *)(uintptr_t)"team", site.value = (char *)(uintptr_t)"nobody";
+	team.name = (char *)(uintptr_t)"team", team.value = (char *)(uintptr_t)"core";
+	region.name = (char *)(uintptr_t)"region", region.value = (char *)(uintptr_t)"elsewhere";
+	account.id = (char *)(uintptr_t)"1234", account.labels = of_account, account.n_labels = 2;
+	plan.accounts = accounts, plan.n_accounts = 1;
+	g.statistics = statistics, g.n_statistics = 1;
+	g.external_labels = external, g.n_external_labels = 1;
+	struct cw_point p[2] = {cpu(1, 1, 5, 5, 5), cpu(1, 1, 5, 5, 5)};
+	p[1].account = SP_LIT("99");
+	struct encoder *e;
+	struct account_labels *labels = account_labels_new(&plan);
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	encoder_accounts(e, labels);
+	for (int round = 0; round < 2; round++) {
+		struct convert_group out = run(e, p, 2);
+		struct sp_buf text = text_of(&out, false);
+		sp_buf_u8(&text, 0);
+		assert_non_null(strstr((char *)text.p, "{account_id=\"1234\", instance_id=\"i-1\", job=\"aws_ec2\", region=\"eu-west-1\", team=\"core\"}"));
+		assert_non_null(strstr((char *)text.p, "{account_id=\"99\", instance_id=\"i-1\", job=\"aws_ec2\", region=\"eu-west-1\", team=\"nobody\"}"));
+		sp_buf_free(&text);
+	}
+	encoder_free(&e);
+	account_labels_free(&labels);
+}
+
 static void a_plan_of_another_release_is_refused_with_words(void **state)
 {
 	(void)state;
@@ -571,6 +604,7 @@ int main(void)
 		cmocka_unit_test(logzio_has_the_names_of_its_lambda),
 		cmocka_unit_test(common_attributes_become_labels),
 		cmocka_unit_test(empty_labels_are_left_out_and_external_ones_fill_in),
+		cmocka_unit_test(labels_of_accounts_fill_in_what_the_data_has_not),
 		cmocka_unit_test(values_that_are_not_utf8_are_repaired),
 		cmocka_unit_test(two_metrics_of_one_name_meet_in_one_series),
 		cmocka_unit_test(all_statistics_and_metrics_of_a_resource_share_a_shard_for_ever),

@@ -202,7 +202,7 @@ static void an_odd_statistic_never_takes_the_place_of_a_known_one(void **state)
 static void labels_are(const struct naming_preset *preset, const char *const *dims, size_t n,
     const struct naming_label *external, size_t n_external, const char *want)
 {
-	static const char *const words[] = {"", "account", "region", "job", "namespace", "metric", "attribute", "constant"};
+	static const char *const words[] = {"", "account", "region", "job", "namespace", "metric", "of account", "attribute", "constant"};
 	struct sp_arena *arena = sp_arena_new(0);
 	struct cw_dim d[16];
 	for (size_t i = 0; i < n; i++)
