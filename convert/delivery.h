@@ -7,6 +7,7 @@
 #ifndef CONVERT_DELIVERY_H
 #define CONVERT_DELIVERY_H
 
+#include "common/metrics.h"
 #include "convert/point.h"
 #include "proto/standpipe.pb-c.h"
 
@@ -27,6 +28,13 @@ struct convert_slice {
 	const char *dead_reason; /* not NULL: these samples become dead letters, no receiver is asked */
 };
 
+/* A number for the metrics. */
+struct convert_count {
+	enum sp_metric metric;
+	const char *label; /* NULL: the metric has none */
+	uint64_t n;
+};
+
 struct convert_group {
 	uint32_t id;
 	struct sp_bytes payload;
@@ -35,6 +43,8 @@ struct convert_group {
 	uint64_t samples, merged;
 	uint64_t dropped;     /* samples older than the group's max_age */
 	struct sp_bytes info; /* what the metrics are (proto/info.h) */
+	const struct convert_count *counts; /* what filters and rules did */
+	size_t n_counts;
 };
 
 struct convert_quarantine {

@@ -21,8 +21,14 @@ struct encoder {
 	uint32_t open_shard;
 	struct convert_slice *slices;
 	size_t n_slices, cap_slices;
-	uint64_t samples, merged;
+	uint64_t samples, merged, dropped;
+	int64_t max_age_ms; /* 0: no limit */
+	struct convert_count *counts; /* of the filter's verdicts, then enum further_count */
+	size_t n_verdicts, n_counts;
+	uint64_t collisions; /* that mapping has seen before this run */
 };
+
+enum further_count { COUNT_COLLISIONS, FURTHER_COUNTS };
 
 /* A point in the order it will be written. Integers only: strings are too dear to compare. */
 struct item {
@@ -48,6 +54,19 @@ struct loose {
 	size_t at;
 };
 
+static void make_counts(struct encoder *e)
+{
+	static const enum sp_metric further[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = M_CONVERT_NAME_COLLISIONS};
+	const struct filter *filter = mapping_filter(e->mapping);
+	e->n_verdicts = filter ? (size_t)filter_verdicts(filter) : 0;
+	e->n_counts = e->n_verdicts + FURTHER_COUNTS;
+	e->counts = sp_new_array(struct convert_count, e->n_counts);
+	for (size_t i = 0; i < e->n_verdicts; i++)
+		e->counts[i] = (struct convert_count){M_CONVERT_FILTERED, filter_name(filter, (int)i), 0};
+	for (size_t i = 0; i < FURTHER_COUNTS; i++)
+		e->counts[e->n_verdicts + i] = (struct convert_count){further[i], NULL, 0};
+}
+
 enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct encoder **out, struct sp_why *why)
 {
 	struct encoder *e = sp_new(struct encoder);
@@ -55,14 +74,16 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 		.max_samples = group->max_samples ? group->max_samples : UINT32_MAX,
 		.max_bytes = group->max_bytes ? group->max_bytes : SIZE_MAX,
 		.max_raw_bytes = group->max_raw_bytes ? group->max_raw_bytes : RW_RAW_MAX_BYTES, .stamp_start = group->stamp_start,
-		.payload.max = budget};
+		.max_age_ms = group->max_age_ms, .payload.max = budget};
 	enum sp_status status = mapping_new(group, budget, &e->mapping, why);
 	if (status == SP_OK && group->shards > SHARDS_MAX)
 		status = sp_fail(why, SP_CONFIG, "%u shards are more than the %d that there can be", group->shards, SHARDS_MAX);
-	if (status == SP_OK)
-		*out = e;
-	else
+	if (status != SP_OK) {
 		encoder_free(&e);
+		return status;
+	}
+	make_counts(e);
+	*out = e;
 	return status;
 }
 
@@ -76,6 +97,7 @@ void encoder_free(struct encoder **ep)
 	sp_buf_free(&e->raw);
 	sp_buf_free(&e->payload);
 	sp_free(e->slices);
+	sp_free(e->counts);
 	sp_free(e);
 }
 
@@ -270,6 +292,11 @@ static int64_t stamp_of(const struct encoder *e, const struct cw_point *p, int s
 	return stamp(e, p) - (at_start && !e->stamp_start ? 60000 : 0);
 }
 
+static bool wants(const struct mapped *m, int stat)
+{
+	return m->wants >> stat & 1;
+}
+
 static enum sp_status add_fixed(struct encoder *e, const struct run *r, struct sp_arena *arena)
 {
 	const struct naming_preset *preset = mapping_preset(e->mapping);
@@ -277,13 +304,11 @@ static enum sp_status add_fixed(struct encoder *e, const struct run *r, struct s
 	struct mapped without_origin;
 	enum sp_status status = SP_OK;
 	for (int stat = 0; stat < STATS_FIXED && status == SP_OK; stat++) {
-		if (!mapping_wants(e->mapping, (enum naming_stat)stat))
-			continue;
 		size_t n = 0;
 		double value;
 		for (size_t i = 0; i < r->n; i++) {
 			const struct cw_point *p = &r->points[r->items[i].point];
-			if (fixed_value(p, stat, &value))
+			if (wants(&r->mapped[r->items[i].point], stat) && fixed_value(p, stat, &value))
 				n = push_sample(e, r->samples, n, stamp_of(e, p, stat), value);
 		}
 		if (stat == STAT_MAXIMUM && preset->max_without_origin) {
@@ -322,7 +347,6 @@ static void push_loose(struct loose *v, size_t *n, const struct naming_series *s
 static enum sp_status add_loose(struct encoder *e, const struct run *r, struct sp_arena *arena)
 {
 	bool gated = mapping_preset(e->mapping)->quantiles_gated;
-	bool percentiles = mapping_wants(e->mapping, STAT_PERCENTILES), other = mapping_wants(e->mapping, STAT_OTHER);
 	size_t max = 0, n = 0;
 	for (size_t i = 0; i < r->n; i++)
 		max += (size_t)r->points[r->items[i].point].n_quantiles + r->points[r->items[i].point].n_extras;
@@ -333,11 +357,12 @@ static enum sp_status add_loose(struct encoder *e, const struct run *r, struct s
 		return SP_NO_MEM;
 	for (size_t i = 0; i < r->n; i++) {
 		const struct cw_point *p = &r->points[r->items[i].point];
-		const struct naming_series *series = r->mapped[r->items[i].point].series;
-		bool passes = percentiles && (!gated || (p->count > 1 && p->sum > 0));
+		const struct mapped *m = &r->mapped[r->items[i].point];
+		const struct naming_series *series = m->series;
+		bool passes = wants(m, STAT_PERCENTILES) && (!gated || (p->count > 1 && p->sum > 0));
 		for (size_t j = 0; passes && j < p->n_quantiles; j++)
 			push_loose(v, &n, &series[j], stamp(e, p), p->quantiles[j].value);
-		for (size_t j = 0; other && j < p->n_extras; j++)
+		for (size_t j = 0; wants(m, STAT_OTHER) && j < p->n_extras; j++)
 			push_loose(v, &n, &series[p->n_quantiles + j], stamp(e, p), p->extras[j].value);
 	}
 	qsort(v, n, sizeof(*v), loose_order);
@@ -468,9 +493,24 @@ static enum sp_status write_items(
 	return status == SP_OK ? close_slice(e) : status;
 }
 
-static enum sp_status write_points(struct encoder *e, const struct cw_points *points, struct sp_arena *arena)
+/* Samples that a point would have made, had it not been too old. */
+static uint64_t count_samples(const struct cw_point *p, const struct mapped *m)
 {
-	size_t n = points->n;
+	double value;
+	uint64_t n = 0;
+	for (int stat = 0; stat < STATS_FIXED; stat++)
+		n += wants(m, stat) && fixed_value(p, stat, &value);
+	for (size_t i = 0; wants(m, STAT_PERCENTILES) && i < p->n_quantiles; i++)
+		n += !isnan(p->quantiles[i].value);
+	for (size_t i = 0; wants(m, STAT_OTHER) && i < p->n_extras; i++)
+		n += !isnan(p->extras[i].value);
+	return n;
+}
+
+static enum sp_status write_points(
+    struct encoder *e, const struct cw_points *points, int64_t oldest_ms, struct sp_arena *arena)
+{
+	size_t n = points->n, kept = 0;
 	struct item *items = sp_arena_alloc(arena, n * sizeof(*items)), *tmp = sp_arena_alloc(arena, n * sizeof(*tmp));
 	struct mapped *mapped = sp_arena_alloc(arena, n * sizeof(*mapped));
 	struct rw_sample *samples = sp_arena_alloc(arena, n * sizeof(*samples)); /* a point has a statistic once */
@@ -480,17 +520,25 @@ static enum sp_status write_points(struct encoder *e, const struct cw_points *po
 		enum sp_status status = mapping_point(e->mapping, &points->v[i], arena, &mapped[i]);
 		if (status != SP_OK)
 			return status;
+		if (mapped[i].dropped_by >= 0) {
+			e->counts[mapped[i].dropped_by].n++;
+			continue;
+		}
+		if (stamp(e, &points->v[i]) < oldest_ms) {
+			e->dropped += count_samples(&points->v[i], &mapped[i]);
+			continue;
+		}
 		if (mapped[i].metric >= METRICS_MAX)
 			return SP_NO_MEM;
-		items[i].key = mapped[i].identity % e->shards << 56 | (uint64_t)mapped[i].metric << 32 | mapped[i].identity >> 32;
-		items[i].point = (uint32_t)i;
+		items[kept++] = (struct item){
+		    mapped[i].identity % e->shards << 56 | (uint64_t)mapped[i].metric << 32 | mapped[i].identity >> 32, (uint32_t)i};
 	}
 	struct run run = {.points = points->v, .mapped = mapped, .samples = samples};
-	return write_items(e, sort_items(items, tmp, n), n, &run, arena);
+	return write_items(e, sort_items(items, tmp, kept), kept, &run, arena);
 }
 
 enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, const struct attributes *attributes,
-	struct sp_arena *arena, struct convert_group *out)
+	int64_t now_ms, struct sp_arena *arena, struct convert_group *out)
 {
 	mapping_begin(e->mapping, attributes);
 	if (e->payload.cap > KEEP_BYTES)
@@ -500,13 +548,18 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	e->open = (struct rw_totals){0};
 	e->open_shard = 0;
 	e->n_slices = 0;
-	e->samples = e->merged = 0;
+	e->samples = e->merged = e->dropped = 0;
+	for (size_t i = 0; i < e->n_counts; i++)
+		e->counts[i].n = 0;
 	struct sp_arena_mark mark = sp_arena_mark(arena);
-	enum sp_status status = write_points(e, points, arena);
+	enum sp_status status = write_points(e, points, e->max_age_ms ? now_ms - e->max_age_ms : INT64_MIN, arena);
 	sp_arena_rewind(arena, mark);
+	e->counts[e->n_verdicts + COUNT_COLLISIONS].n = mapping_collisions(e->mapping) - e->collisions;
+	e->collisions = mapping_collisions(e->mapping);
 	if (status == SP_OK) {
 		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->payload), .slices = e->slices,
-			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged};
+			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged, .dropped = e->dropped,
+			.counts = e->counts, .n_counts = e->n_counts};
 	}
 	return status;
 }

@@ -3,7 +3,8 @@
  *
  * Within a slice series are ordered by metric, so that snappy finds the names again, and a series occurs once, its
  * samples ascending. Equal series and time: the last to arrive wins, the others are counted as merged. Values that are
- * no number (NaN) become no sample. A slice stays within the group's limits for samples, raw bytes and compressed
+ * no number (NaN) become no sample. Points that a filter drops become nothing and are counted by rule, points older than the
+ * group's max_age are counted as dropped samples. A slice stays within the group's limits for samples, raw bytes and compressed
  * bytes, except that a single series with one sample is never refused here. One thread. The result lives until the next
  * run; the buffers are reused.
  */
@@ -28,6 +29,6 @@ void encoder_rest(struct encoder *e);
 /* attributes: of the delivery, NULL when there are none. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in
  * the arena. */
 SP_CHECKED enum sp_status encoder_run(struct encoder *e, const struct cw_points *points,
-	const struct attributes *attributes, struct sp_arena *arena, struct convert_group *out);
+	const struct attributes *attributes, int64_t now_ms, struct sp_arena *arena, struct convert_group *out);
 
 #endif

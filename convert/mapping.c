@@ -1,6 +1,7 @@
 #include "convert/mapping.h"
 
 #include "common/alloc.h"
+#include "common/log.h"
 #include "convert/intern.h"
 #include "convert/utf8.h"
 #include "proto/remote_write.h"
@@ -10,12 +11,26 @@ struct metric {
 	struct sp_bytes base;
 	struct sp_bytes job, ns, name; /* values of labels */
 	uint32_t number;
+	uint8_t wants;
+	struct filter_mask fits;
 };
 
 /* Two metrics of CloudWatch may have one name in Prometheus: they share its number, so that their series meet. */
 struct base {
 	struct interned entry; /* key: the base name */
 	uint32_t number;
+	const struct metric *first;
+};
+
+struct origin {
+	struct interned entry; /* key: account and region */
+	struct filter_mask fits;
+};
+
+/* Other statistics for some metrics. */
+struct override {
+	struct sp_bytes ns, metric; /* globs; empty: all */
+	uint8_t wants;
 };
 
 struct shape {
@@ -23,11 +38,18 @@ struct shape {
 	const struct naming_label *labels;
 	size_t n_labels, before, before_quantile; /* labels[before] is the first after __name__ */
 	const struct naming_series *series;
+	struct filter_mask fits;
 };
+
+#define IDENTITY_MAX 12
 
 struct mapping {
 	struct naming_preset preset;
-	bool wants[STATS];
+	struct naming_label identity[IDENTITY_MAX]; /* the preset's, with those of collision_labels */
+	uint8_t wants; /* a bit for each enum naming_stat */
+	struct override *overrides;
+	size_t n_overrides;
+	struct filter *filter; /* NULL: every point is taken */
 	struct naming_label *external;
 	struct sp_bytes *attributes; /* of the delivery: values of those external labels that are attributes */
 	size_t n_external;
@@ -36,24 +58,59 @@ struct mapping {
 	struct sp_bytes account;               /* of the last point, and what is said of it */
 	const struct sp_bytes *account_values;
 	struct sp_arena *names; /* entries of the tables */
-	struct intern metrics, bases, shapes;
+	struct intern metrics, bases, shapes, origins;
 	uint32_t n_bases;
+	uint64_t collisions;
+	struct sp_log_rate collision_log;
 	struct sp_buf key;       /* of the entry looked for */
 	struct sp_bytes *values; /* of the labels of the point at hand */
 	size_t n_values;
 };
 
-static enum sp_status set_statistics(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
+static enum sp_status read_statistics(char *const *words, size_t n, uint8_t *wants, struct sp_why *why)
 {
-	for (int i = 0; i < STATS; i++)
-		m->wants[i] = group->n_statistics == 0 && !(i == STAT_AVERAGE && m->preset.no_average);
-	for (size_t i = 0; i < group->n_statistics; i++) {
-		enum naming_stat stat = naming_stat(sp_str(group->statistics[i]));
+	for (size_t i = 0; i < n; i++) {
+		enum naming_stat stat = naming_stat(sp_str(words[i]));
 		if (stat == STATS)
-			return sp_fail(why, SP_CONFIG, "statistic \"%.40s\" is not known", group->statistics[i]);
-		m->wants[stat] = true;
+			return sp_fail(why, SP_CONFIG, "statistic \"%.40s\" is not known", words[i]);
+		*wants |= (uint8_t)(1 << stat);
 	}
 	return SP_OK;
+}
+
+static enum sp_status set_statistics(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
+{
+	if (group->n_statistics == 0)
+		m->wants = (uint8_t)((1 << STATS) - 1 - (m->preset.no_average ? 1 << STAT_AVERAGE : 0));
+	enum sp_status status = read_statistics(group->statistics, group->n_statistics, &m->wants, why);
+	m->overrides = sp_new_array(struct override, group->n_statistics_overrides + 1);
+	for (size_t i = 0; i < group->n_statistics_overrides && status == SP_OK; i++) {
+		const Standpipe__StatisticsOverride *from = group->statistics_overrides[i];
+		struct override *to = &m->overrides[m->n_overrides++];
+		to->ns = sp_str(sp_strdup(from->namespace_));
+		to->metric = sp_str(sp_strdup(from->metric));
+		status = read_statistics(from->statistics, from->n_statistics, &to->wants, why);
+	}
+	return status;
+}
+
+/* Before the first label is made: of these labels' names no dimension can be. */
+static void add_collision_labels(struct mapping *m)
+{
+	static const struct naming_label both[] = {{.name = {(const uint8_t *)"namespace", 9}, .from = LABEL_NAMESPACE},
+	    {.name = {(const uint8_t *)"metric_name", 11}, .from = LABEL_METRIC}};
+	size_t n = m->preset.n_identity;
+	SP_BUG_IF(n + 2 > IDENTITY_MAX);
+	memcpy(m->identity, m->preset.identity, n * sizeof(*m->identity));
+	for (int k = 0; k < 2; k++) {
+		size_t i = 0;
+		while (i < n && !sp_eq(m->identity[i].name, both[k].name))
+			i++;
+		if (i == n)
+			m->identity[n++] = both[k];
+	}
+	m->preset.identity = m->identity;
+	m->preset.n_identity = n;
 }
 
 static enum sp_status set_preset(struct mapping *m, const Standpipe__Group *group, struct sp_why *why)
@@ -66,6 +123,8 @@ static enum sp_status set_preset(struct mapping *m, const Standpipe__Group *grou
 		if (!naming_bug(&m->preset, sp_str(group->bugs[i])))
 			return sp_fail(why, SP_CONFIG, "naming %s has no bug \"%.40s\"", preset->name, group->bugs[i]);
 	}
+	if (group->collision_labels)
+		add_collision_labels(m);
 	return SP_OK;
 }
 
@@ -135,6 +194,8 @@ enum sp_status mapping_new(const Standpipe__Group *group, size_t budget, struct 
 	if (status == SP_OK)
 		status = set_external(m, group, why);
 	if (status == SP_OK)
+		status = filter_new(group, &m->filter, why);
+	if (status == SP_OK)
 		*out = m;
 	else
 		mapping_free(&m);
@@ -153,6 +214,13 @@ void mapping_free(struct mapping **mp)
 	}
 	sp_free(m->external);
 	sp_free(m->attributes);
+	for (size_t i = 0; i < m->n_overrides; i++) {
+		sp_free((void *)(uintptr_t)m->overrides[i].ns.p);
+		sp_free((void *)(uintptr_t)m->overrides[i].metric.p);
+	}
+	sp_free(m->overrides);
+	filter_free(&m->filter);
+	intern_free(&m->origins);
 	intern_free(&m->metrics);
 	intern_free(&m->bases);
 	intern_free(&m->shapes);
@@ -175,6 +243,7 @@ void mapping_begin(struct mapping *m, const struct attributes *attributes)
 	intern_clear(&m->metrics);
 	intern_clear(&m->bases);
 	intern_clear(&m->shapes);
+	intern_clear(&m->origins);
 	m->n_bases = 0;
 	sp_arena_reset(m->names);
 }
@@ -184,9 +253,14 @@ const struct naming_preset *mapping_preset(const struct mapping *m)
 	return &m->preset;
 }
 
-bool mapping_wants(const struct mapping *m, enum naming_stat stat)
+const struct filter *mapping_filter(const struct mapping *m)
 {
-	return m->wants[stat];
+	return m->filter;
+}
+
+uint64_t mapping_collisions(const struct mapping *m)
+{
+	return m->collisions;
 }
 
 /* ---- what is kept ---- */
@@ -221,6 +295,30 @@ static struct sp_bytes keep(struct mapping *m, struct sp_buf *name)
 	return copy;
 }
 
+static uint8_t wants_of(const struct mapping *m, struct sp_bytes ns, struct sp_bytes metric)
+{
+	for (size_t i = 0; i < m->n_overrides; i++) {
+		const struct override *o = &m->overrides[i];
+		if ((!o->ns.n || sp_glob(o->ns, ns)) && (!o->metric.n || sp_glob(o->metric, metric)))
+			return o->wants;
+	}
+	return m->wants;
+}
+
+/* Legal, and rarely meant: whose dimensions are equal too become one series. */
+static void note_collision(struct mapping *m, const struct base *base, const struct metric *metric)
+{
+	const struct metric *first = base->first;
+	if (sp_eq(first->ns, metric->ns) && sp_eq(first->name, metric->name)) /* they differ in their units */
+		return;
+	m->collisions++;
+	if (!sp_log_due(&m->collision_log, 1000))
+		return;
+	sp_log(SP_LOG_WARN, "convert.name_collision", sp_f_bytes("name", base->entry.key), sp_f_bytes("namespace", first->ns),
+	    sp_f_bytes("metric", first->name), sp_f_bytes("other_namespace", metric->ns), sp_f_bytes("other_metric", metric->name),
+	    sp_f_str("msg", "two metrics have one name; collision_labels tells their series apart"), SP_LOG_END);
+}
+
 static struct metric *add_metric(struct mapping *m, const struct cw_point *p, struct sp_bytes key, uint64_t hash)
 {
 	struct sp_buf base = {0}, job = {0};
@@ -236,6 +334,9 @@ static struct metric *add_metric(struct mapping *m, const struct cw_point *p, st
 	const uint8_t *ns = metric->entry.key.p + 4; /* as put_key has left them */
 	metric->ns = sp_bytes(ns, p->ns.n);
 	metric->name = sp_bytes(ns + p->ns.n + 4, p->metric.n);
+	metric->wants = wants_of(m, metric->ns, metric->name);
+	if (m->filter)
+		metric->fits = filter_metric(m->filter, metric->ns, metric->name);
 
 	uint64_t base_hash = intern_hash(base_kept);
 	struct base *b = (struct base *)intern_find(&m->bases, base_kept, base_hash);
@@ -244,7 +345,10 @@ static struct metric *add_metric(struct mapping *m, const struct cw_point *p, st
 		if (!b)
 			return NULL;
 		b->number = m->n_bases++;
+		b->first = metric;
 		intern_add(&m->bases, &b->entry);
+	} else {
+		note_collision(m, b, metric);
 	}
 	metric->number = b->number;
 	intern_add(&m->metrics, &metric->entry);
@@ -276,6 +380,8 @@ static struct shape *add_shape(struct mapping *m, const struct cw_point *p, stru
 		&shape->n_labels) != SP_OK ||
 	    naming_statistics(&m->preset, p, m->names, &shape->series) != SP_OK)
 		return NULL;
+	if (m->filter)
+		shape->fits = filter_dims(m->filter, p->dims, p->n_dims);
 	while (shape->before < shape->n_labels && sp_cmp(shape->labels[shape->before].name, SP_LIT("__name__")) < 0)
 		shape->before++;
 	while (shape->before_quantile < shape->n_labels &&
@@ -312,6 +418,23 @@ static struct shape *shape_of(struct mapping *m, const struct cw_point *p)
 	uint64_t hash = intern_hash(key);
 	struct shape *shape = (struct shape *)intern_find(&m->shapes, key, hash);
 	return shape ? shape : add_shape(m, p, key, hash);
+}
+
+static struct origin *origin_of(struct mapping *m, const struct cw_point *p)
+{
+	sp_buf_clear(&m->key);
+	uint8_t *to = sp_buf_room(&m->key, 8 + p->account.n + p->region.n);
+	if (!to)
+		return NULL;
+	uint8_t *end = put_key(put_key(to, p->account), p->region);
+	struct sp_bytes key = sp_bytes(to, (size_t)(end - to));
+	uint64_t hash = intern_hash(key);
+	struct origin *origin = (struct origin *)intern_find(&m->origins, key, hash);
+	if (!origin && (origin = new_entry(m, sizeof(*origin), key, hash))) {
+		origin->fits = filter_origin(m->filter, p->account, p->region);
+		intern_add(&m->origins, &origin->entry);
+	}
+	return origin;
 }
 
 /* ---- labels ---- */
@@ -375,6 +498,14 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	const struct shape *shape = shape_of(m, p);
 	if (!metric || !shape)
 		return SP_NO_MEM;
+	if (m->filter) {
+		const struct origin *origin = origin_of(m, p);
+		if (!origin)
+			return SP_NO_MEM;
+		out->dropped_by = filter_verdict(m->filter, &metric->fits, &shape->fits, &origin->fits);
+		if (out->dropped_by >= 0)
+			return SP_OK;
+	}
 	find_account(m, p->account);
 	size_t size = 0, before = 0, before_quantile = 0;
 	bool is_there = false; /* a label of this name */
@@ -403,7 +534,8 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	}
 	*out = (struct mapped){.labels = labels, .labels_len = (uint32_t)size, .before = (uint32_t)before,
 		.before_quantile = (uint32_t)before_quantile, .identity = intern_hash(sp_bytes(labels, size)),
-		.metric = metric->number, .base = metric->base, .series = shape->series};
+		.metric = metric->number, .base = metric->base, .series = shape->series,
+		.dropped_by = -1, .wants = metric->wants};
 	return SP_OK;
 }
 

@@ -10,6 +10,7 @@
 
 #include "convert/account_labels.h"
 #include "convert/attributes.h"
+#include "convert/filter.h"
 #include "convert/naming.h"
 #include "proto/standpipe.pb-c.h"
 
@@ -25,6 +26,8 @@ struct mapped {
 	uint32_t metric;   /* equal numbers mean equal base names; valid for this delivery */
 	struct sp_bytes base; /* metric name without suffix */
 	const struct naming_series *series; /* of the point's percentiles, then of its other statistics */
+	int dropped_by; /* -1, or the filter's verdict on the point; then nothing else is set */
+	uint8_t wants;  /* a bit for each enum naming_stat that becomes series */
 };
 
 /* budget bounds the kept names of one delivery. SP_CONFIG when the group asks for what this release does not know. */
@@ -42,7 +45,10 @@ SP_CHECKED enum sp_status mapping_point(
     struct mapping *m, const struct cw_point *p, struct sp_arena *arena, struct mapped *out);
 /* The preset with the bugs that the group asks for. */
 const struct naming_preset *mapping_preset(const struct mapping *m);
-bool mapping_wants(const struct mapping *m, enum naming_stat stat);
+/* NULL when the group takes every point. */
+const struct filter *mapping_filter(const struct mapping *m);
+/* How many metrics got the name of another one since mapping_new; each is logged when it is first met. */
+uint64_t mapping_collisions(const struct mapping *m);
 /* The same without the labels that say whose point it is. SP_NO_MEM when the arena is spent. */
 SP_CHECKED enum sp_status mapping_without_origin(
     const struct mapping *m, const struct mapped *in, struct sp_arena *arena, struct mapped *out);

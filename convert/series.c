@@ -60,7 +60,7 @@ enum sp_status series_print(struct series *s, const struct cw_point *p, struct s
 	struct cw_point copy = *p;
 	struct cw_points points = {&copy, 1, 1};
 	struct convert_group group;
-	enum sp_status status = encoder_run(s->encoder, &points, NULL, s->arena, &group);
+	enum sp_status status = encoder_run(s->encoder, &points, NULL, p->end_ms, s->arena, &group);
 	for (size_t i = 0; status == SP_OK && i < group.n_slices; i++)
 		status = print_slice(s, sp_bytes(group.payload.p + group.slices[i].off, group.slices[i].len),
 		    group.slices[i].raw_len, out);

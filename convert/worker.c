@@ -248,6 +248,13 @@ static void count(struct worker *w, const struct convert_out *out)
 	sp_metric_add(M_CONVERT_SAMPLES, NULL, (double)out->samples);
 	if (out->dropped_values)
 		sp_metric_add(M_CONVERT_DROPPED_VALUES, NULL, (double)out->dropped_values);
+	for (size_t i = 0; i < out->n_groups; i++) {
+		for (size_t k = 0; k < out->groups[i].n_counts; k++) {
+			const struct convert_count *c = &out->groups[i].counts[k];
+			if (c->n)
+				sp_metric_add(c->metric, c->label ? SP_L(c->label) : NULL, (double)c->n);
+		}
+	}
 	if (out->attributes_left_out)
 		sp_metric_add(M_CONVERT_ATTRIBUTES_LEFT_OUT, NULL, (double)out->attributes_left_out);
 }

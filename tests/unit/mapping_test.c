@@ -13,6 +13,7 @@
 
 #define MINUTE 60000
 #define T0 1700000040000
+#define NOW_MS (T0 + 10 * MINUTE)
 
 static Standpipe__Group cloudwatch_group(void)
 {
@@ -63,7 +64,7 @@ static struct convert_group run_with(
 	struct sp_arena *arena = sp_arena_new(0);
 	struct cw_points points = {(struct cw_point *)(uintptr_t)p, n, n};
 	struct convert_group g;
-	assert_int_equal(encoder_run(e, &points, attributes, arena, &g), SP_OK);
+	assert_int_equal(encoder_run(e, &points, attributes, NOW_MS, arena, &g), SP_OK);
 	assert_int_equal(sp_arena_used(arena), 0);
 	sp_arena_free(&arena);
 	return g;
@@ -493,11 +494,11 @@ static void memory_is_bounded(void **state)
 	struct cw_points points = {m.p, 600, 600};
 	struct sp_arena *small = sp_arena_new(20000), *arena = sp_arena_new(0);
 	assert_int_equal(encoder_new(&g, 1000, &e, NULL), SP_OK); /* too little for the payload */
-	assert_int_equal(encoder_run(e, &points, NULL, arena, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, arena, &out), SP_NO_MEM);
 	encoder_free(&e);
 	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
-	assert_int_equal(encoder_run(e, &points, NULL, small, &out), SP_NO_MEM);
-	assert_int_equal(encoder_run(e, &points, NULL, arena, &out), SP_OK); /* and it goes on */
+	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, small, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, arena, &out), SP_OK); /* and it goes on */
 	encoder_free(&e);
 	sp_arena_free(&small);
 	sp_arena_free(&arena);
@@ -591,6 +592,115 @@ static void a_plan_of_another_release_is_refused_with_words(void **state)
 	assert_non_null(strstr(why.text, "__name__"));
 }
 
+static uint64_t counted(const struct convert_group *g, enum sp_metric metric, const char *label)
+{
+	for (size_t i = 0; i < g->n_counts; i++)
+		if (g->counts[i].metric == metric && (!label || strcmp(g->counts[i].label, label) == 0))
+			return g->counts[i].n;
+	fail_msg("nothing counts that");
+	return 0;
+}
+
+static void what_a_filter_drops_is_no_sample_and_is_counted_by_rule(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	Standpipe__Filter net = STANDPIPE__FILTER__INIT, foreign = STANDPIPE__FILTER__INIT, bare = STANDPIPE__FILTER__INIT;
+	Standpipe__FilterSet set = STANDPIPE__FILTER_SET__INIT;
+	net.name = (char *)"no_net", foreign.name = (char *)"foreign", bare.name = (char *)"bare";
+	net.metrics = (char **)(const char *[]){"Network*"}, net.n_metrics = 1;
+	foreign.accounts = (char **)(const char *[]){"9*"}, foreign.n_accounts = 1;
+	bare.dimensions = (char **)(const char *[]){"!*"}, bare.n_dimensions = 1;
+	net.exclude = foreign.exclude = bare.exclude = true;
+	set.filters = (Standpipe__Filter *[]){&net, &foreign, &bare}, set.n_filters = 3;
+	g.filter_sets = (Standpipe__FilterSet *[]){&set}, g.n_filter_sets = 1;
+	char *only[] = {(char *)"sum"};
+	g.statistics = only, g.n_statistics = 1;
+	struct cw_point p[5];
+	for (int i = 0; i < 5; i++)
+		p[i] = cpu(0, 4, i, 1, 5);
+	p[0].metric = SP_LIT("NetworkIn");
+	p[1].account = SP_LIT("99");
+	p[2].n_dims = 0;
+	p[3].metric = SP_LIT("NetworkOut");
+	struct encoder *e;
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	for (int again = 0; again < 2; again++) { /* the second time from what is kept */
+		struct convert_group out = run(e, p, 5);
+		struct sp_buf text = text_of(&out, false);
+		sp_buf_u8(&text, 0);
+		assert_string_equal((char *)text.p, "aws_ec2_cpuutilization_sum" CPU_LABELS " 4 @0\n");
+		assert_int_equal(counted(&out, M_CONVERT_FILTERED, "no_net"), 2);
+		assert_int_equal(counted(&out, M_CONVERT_FILTERED, "foreign"), 1);
+		assert_int_equal(counted(&out, M_CONVERT_FILTERED, "bare"), 1);
+		assert_int_equal(counted(&out, M_CONVERT_FILTERED, "not_included"), 0);
+		sp_buf_free(&text);
+	}
+	encoder_free(&e);
+}
+
+static void some_metrics_have_statistics_of_their_own(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	Standpipe__StatisticsOverride cpu_only = STANDPIPE__STATISTICS_OVERRIDE__INIT, rest = STANDPIPE__STATISTICS_OVERRIDE__INIT;
+	char *average[] = {(char *)"average"}, *sum[] = {(char *)"sum"};
+	cpu_only.metric = (char *)"CPU*", cpu_only.statistics = average, cpu_only.n_statistics = 1;
+	rest.namespace_ = (char *)"AWS/*"; /* none */
+	g.statistics = sum, g.n_statistics = 1;
+	g.statistics_overrides = (Standpipe__StatisticsOverride *[]){&cpu_only, &rest}, g.n_statistics_overrides = 2;
+	struct cw_point p[3] = {cpu(0, 4, 10, 1, 5), cpu(0, 4, 10, 1, 5), cpu(0, 4, 10, 1, 5)};
+	p[1].metric = SP_LIT("NetworkIn");
+	p[2].metric = SP_LIT("NetworkIn");
+	p[2].ns = SP_LIT("Mine");
+	becomes(&g, &p[0], 1, 0, "aws_ec2_cpuutilization_average" CPU_LABELS " 2.5 @0\n");
+	becomes(&g, &p[1], 1, 0, "");
+	becomes(&g, &p[2], 1, 0,
+	    "mine_network_in_sum{account_id=\"1234\", instance_id=\"i-1\", job=\"mine\", region=\"eu-west-1\"} 10 @0\n");
+}
+
+static void points_beyond_max_age_are_dropped_and_their_samples_counted(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	struct cw_point p[2] = {cpu(3, 0, 0, 1, 5), cpu(5, 1, 1, 1, 1)};
+	char *only[] = {(char *)"sum", (char *)"average"};
+	g.statistics = only, g.n_statistics = 2;
+	g.max_age_ms = 5 * MINUTE;
+	struct encoder *e;
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	struct convert_group out = run(e, p, 2);
+	assert_int_equal(out.samples, 2);
+	assert_int_equal(out.dropped, 1); /* no average of nothing */
+	encoder_free(&e);
+}
+
+static void metrics_that_meet_in_one_name_are_counted_and_can_be_told_apart(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	struct cw_point p[2] = {cpu(0, 1, 1, 1, 1), cpu(0, 2, 2, 2, 2)};
+	char *only[] = {(char *)"sum"};
+	g.statistics = only, g.n_statistics = 1;
+	p[0].ns = SP_LIT("My.App"), p[0].metric = SP_LIT("x");
+	p[1].ns = SP_LIT("My"), p[1].metric = SP_LIT("App/x");
+	struct encoder *e;
+	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+	struct convert_group out = run(e, p, 2);
+	assert_int_equal(counted(&out, M_CONVERT_NAME_COLLISIONS, NULL), 1);
+	assert_int_equal(out.samples, 2); /* their labels job differ */
+	out = run(e, p, 2);
+	assert_int_equal(counted(&out, M_CONVERT_NAME_COLLISIONS, NULL), 0); /* known */
+	encoder_free(&e);
+
+	const struct cw_dim pod[] = {{SP_LIT("Namespace"), SP_LIT("kube-system")}};
+	g.collision_labels = true;
+	p[0].dims = pod;
+	becomes(&g, p, 1, 0,
+	    "my_app_x_sum{account_id=\"1234\", dim_namespace=\"kube-system\", job=\"my_app\", metric_name=\"x\", "
+	    "namespace=\"My.App\", region=\"eu-west-1\"} 1 @0\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -615,6 +725,10 @@ int main(void)
 		cmocka_unit_test(a_point_can_be_shown_to_people),
 		cmocka_unit_test(no_points_make_no_slices),
 		cmocka_unit_test(a_plan_of_another_release_is_refused_with_words),
+	    cmocka_unit_test(what_a_filter_drops_is_no_sample_and_is_counted_by_rule),
+	    cmocka_unit_test(some_metrics_have_statistics_of_their_own),
+	    cmocka_unit_test(points_beyond_max_age_are_dropped_and_their_samples_counted),
+	    cmocka_unit_test(metrics_that_meet_in_one_name_are_counted_and_can_be_told_apart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
