@@ -43,6 +43,7 @@ static const struct verb {
 	{"run", "[--config FILE]", "start ingest, convert and ship on this machine, and watch them", run_main},
 	{"check", "[--config FILE]", "say what is wrong with a configuration, with file, line and what would be right", check_main},
 	{"status", "[--json | --ready] [--config FILE]", "is it ready? what waits, for whom, and why", status_main},
+	{"keys", "new | rotate | retire NAME [--dir DIR] [--config FILE]", "make an access key and print it once; its hash goes into ingest.keys_dir", keys_main},
 	{"send", "URL [--key-file FILE] [FILE ... | --generate]", "deliver as Firehose does: captured bodies or generated metrics", send_main},
 	{"decode", "FILE [--json | --series]", "show the points of a captured body, or the series they become", decode_verb},
 	{"spool", "ls | show ID", "what waits to be sent", ship_tool_verb},

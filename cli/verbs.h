@@ -6,6 +6,7 @@ int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int send_main(int argc, char **argv);
+int keys_main(int argc, char **argv);
 
 /* Directory of the roles' programs: $STANDPIPE_LIBEXEC (for developers), that of this program when they are there, else
  * ../libexec/standpipe beside it. Caller frees. */

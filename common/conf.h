@@ -92,6 +92,8 @@ struct settings {
 SP_CHECKED enum sp_status settings_load(const struct conf *c, enum sp_role role, struct settings **out, struct sp_why *why);
 void settings_free(struct settings **s);
 
+/* May a key or a destination have this name? [a-z][a-z0-9]*(_[a-z0-9]+)* */
+bool key_name_ok(const char *name);
 /* "sha256:" and 64 hexadecimal digits, as in keys.NAME.hash; false when it is none. */
 bool access_hash_parse(const char *text, uint8_t digest[32]);
 

@@ -24,6 +24,9 @@ struct conf_entry *conf_find(const struct conf *c, const char *path);
 /* The rules between settings that `role` keeps, and the defaults that depend on the machine (settings_check.c). */
 enum sp_status settings_check(const struct conf *c, enum sp_role role, struct settings *s, struct sp_why *why);
 
+/* What all roles can say of one key, whatever they need of it: so that they agree on a file that all of them read. */
+enum sp_status settings_check_key(const struct conf *c, const struct settings *s, const char *name, struct sp_why *why);
+
 /* Are these (parted by newlines or commas) words of the setting `statistics`? */
 bool statistics_ok(const char *words);
 

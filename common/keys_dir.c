@@ -61,6 +61,8 @@ static enum sp_status read_file(const struct keys_dir *d, const char *name, cons
 	if (status == SP_OK) {
 		struct conf all = join(d, (const struct conf *const[]){c}, 1);
 		status = settings_load(&all, d->role, &trial, why);
+		if (status == SP_OK)
+			status = settings_check_key(&all, trial, name, why);
 		sp_free(all.entries);
 	}
 	if (status == SP_OK)

@@ -1,7 +1,8 @@
 /* keys_dir - access keys that have a file each: ingest.keys_dir, looked at while running.
  *
  * NAME.yaml holds what would stand below keys.NAME. Names that begin with a dot or do not end in .yaml are not looked at, so
- * whoever writes there can write beside and rename. ingest and ship look at the same files and each checks what it needs.
+ * whoever writes there can write beside and rename. ingest and ship look at the same files and check the same, except that only
+ * ship knows the names of destinations.
  * One thread.
  */
 #ifndef SP_KEYS_DIR_H

@@ -73,6 +73,11 @@ static bool name_ok(const char *s, size_t n)
 	return true;
 }
 
+bool key_name_ok(const char *name)
+{
+	return name_ok(name, strlen(name));
+}
+
 /* Which group a path belongs to, the name within it, and the path below that name ("" for the name itself). */
 static enum sp_status path_split(const char *path, int *group, struct sp_bytes *name, const char **rest)
 {

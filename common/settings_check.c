@@ -195,6 +195,14 @@ static enum sp_status check_dest(const struct conf *c, const struct dest_setting
 	return status == SP_OK ? check_mapping(c, d, why) : status;
 }
 
+static enum sp_status check_tenant(const struct conf *c, const struct key_settings *k, struct sp_why *why)
+{
+	char path[96];
+	snprintf(path, sizeof path, "keys.%s", k->name);
+	enum sp_status status = check_labels(c, path, "labels", &k->labels, why);
+	return status == SP_OK ? check_filters(c, path, &k->filters, why) : status;
+}
+
 /* What ship needs of the access keys. */
 static enum sp_status check_key(const struct conf *c, const struct settings *s, const struct key_settings *k, struct sp_why *why)
 {
@@ -208,8 +216,7 @@ static enum sp_status check_key(const struct conf *c, const struct settings *s, 
 		if (d == s->n_dests)
 			return refuse_at(c, path, "destinations", what, why);
 	}
-	enum sp_status status = check_labels(c, path, "labels", &k->labels, why);
-	return status == SP_OK ? check_filters(c, path, &k->filters, why) : status;
+	return check_tenant(c, k, why);
 }
 
 bool access_hash_parse(const char *text, uint8_t digest[32])
@@ -242,6 +249,19 @@ static enum sp_status check_secret(const struct conf *c, const struct key_settin
 			return refuse_at(c, path, "hash",
 			    "is wrong: right is sha256: and 64 hexadecimal digits, as `standpipe keys new` writes it", why);
 	return SP_OK;
+}
+
+enum sp_status settings_check_key(const struct conf *c, const struct settings *s, const char *name, struct sp_why *why)
+{
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < s->n_keys && status == SP_OK; i++) {
+		if (strcmp(s->keys[i].name, name) != 0)
+			continue;
+		status = check_secret(c, &s->keys[i], why);
+		if (status == SP_OK)
+			status = check_tenant(c, &s->keys[i], why);
+	}
+	return status;
 }
 
 static bool loopback_address(const char *address)

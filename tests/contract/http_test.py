@@ -1,5 +1,6 @@
 """The answers on the wire, byte for byte where it matters: raw requests against a real relay (Firehose HTTP endpoint specification 1.0, RFC 9112)."""
 import gzip
+import hashlib
 import json
 import re
 import socket
@@ -232,3 +233,71 @@ def test_a_changed_certificate_is_served_without_a_restart():
             except ConnectionResetError:
                 pass
         relay.wait_for(lambda: r.metric("standpipe_ingest_tls_failures_total") >= 1)
+
+
+ARN = "arn:aws:firehose:eu-central-1:111122223333:deliverystream/"
+LONGEST_KEY = '{"k": "' + "a b=" * 1022  # 4095 bytes, JSON and blanks inside
+
+
+def sha256(secret):
+    return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def keyed():
+    keys = {"listed": {"value": "listed-key", "source_arns": [ARN + "metrics-*"]}, "hashed": {"hash": [sha256("hashed-old"), sha256("hashed-new")]},
+            "often": {"value": "often-key", "rate": 1}, "much": {"value": "much-key", "bytes_per_second": f"{len(BODY) // 20}B"}, "longest": {"value": LONGEST_KEY + "c"}}
+    with relay.Relay("http://127.0.0.1:9/", {"keys": keys}) as r:
+        yield r
+
+
+def head_only(key, arn):
+    """A request whose body never comes: whoever waits for it does not answer."""
+    return request(b"Content-Length: 9\r\n", b"", length=False, head=HEAD.replace(b"test-key", key).replace(ARN.encode() + b"t", arn))
+
+
+def test_a_stream_that_is_not_allowed_gets_403_before_its_body(keyed):
+    assert keyed.post(BODY, key="listed-key", arn=ARN + "metrics-1").status == 200
+    for arn in (ARN + "other", ARN.replace("1111", "9999") + "metrics-1", "", "metrics-1"):
+        [answer], closed = answers(keyed, head_only(b"listed-key", arn.encode()))
+        assert (answer[0], check_form(answer), closed) == (403, "E_ARN", True)
+    [answer], _ = answers(keyed, request(head=re.sub(rb"X-Amz-Firehose-Source-Arn[^\n]*\n", b"", HEAD.replace(b"test-key", b"listed-key"))))
+    assert (answer[0], check_form(answer)) == (403, "E_ARN")  # without an ARN nobody knows
+
+
+def test_both_hashes_of_a_key_are_good_and_a_hash_is_no_key(keyed):
+    assert [keyed.post(BODY, key=k).status for k in ("hashed-old", "hashed-new", sha256("hashed-new"), "hashed")] == [200, 200, 401, 401]
+    assert keyed.events("delivery")[-1]["key"] == "hashed"
+
+
+def test_a_key_of_4096_bytes_is_good_and_a_longer_one_is_not(keyed):
+    assert [keyed.post(BODY, key=LONGEST_KEY + end).status for end in ("c", "cd", "d", "")] == [200, 401, 401, 401]
+
+
+@pytest.mark.parametrize("key, limit, code, least", [("often", "rate", "E_RATE", 60), ("much", "bytes_per_second", "E_QUOTA", 3)])
+def test_a_key_over_its_quota_gets_429_before_the_body_until_there_is_room_again(keyed, key, limit, code, least):
+    connection, taken = keyed.connect(), 0
+    while keyed.post(BODY, key=f"{key}-key", request_id="same", connection=connection).status == 200:
+        taken += 1
+        assert taken < 1000
+    assert taken >= least
+    for _ in range(5):
+        [answer], _ = answers(keyed, head_only(f"{key}-key".encode(), b"x"))
+        if answer[0] == 429:
+            break
+        relay.wait_for(lambda: keyed.post(BODY, key=f"{key}-key", request_id="same").status == 429)
+    assert (answer[0], check_form(answer)) == (429, code)
+    assert keyed.metric("standpipe_ingest_key_limited_total", key=key, limit=limit) >= 2
+    assert [e["limit"] for e in keyed.events("key.over_limit") if e["key"] == key] == [limit]
+    relay.wait_for(lambda: keyed.post(BODY, key=f"{key}-key", request_id="same").status == 200)
+    assert keyed.post(BODY, key="hashed-new").status == 200  # others have their own
+
+
+def test_refusals_are_logged_once_a_minute_for_each_stream(keyed):
+    for _ in range(3):
+        for stream in ("one", "two"):
+            assert keyed.post(BODY, key="no-such-key", arn=ARN + stream).status == 401
+    assert keyed.post(BODY, key="listed-key", arn=ARN + "one").status == 403
+    lines = [(e["source_arn"].rsplit("/", 1)[1], e["error"]) for e in keyed.events("request.refused") if e.get("source_arn", "").endswith(("/one", "/two"))]
+    assert sorted(lines) == [("one", "E_ARN"), ("one", "E_AUTH"), ("two", "E_AUTH")]
+    assert "no-such-key" not in keyed.log()

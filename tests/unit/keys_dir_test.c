@@ -157,17 +157,27 @@ static void a_broken_file_at_the_start_is_refused_with_its_place(void **state)
 	take_away("No Name.yaml");
 }
 
-static void ship_does_not_need_the_secret(void **state)
+static void both_roles_refuse_the_same(void **state)
 {
-	struct keys_dir *d;
-	struct settings *s;
+	static const struct {
+		const char *text, *words;
+	} bad[] = {{"labels: {team: x}\n", "needs either file, hash or value"}, {"hash: [x]\n", "sha256"}, {"value: x\nlabels: {1x: y}\n", "label"},
+	    {"value: x\nfilters: [{action: maybe}]\n", "include or exclude"}};
+	static const enum sp_role roles[] = {SP_ROLE_INGEST, SP_ROLE_SHIP};
+	struct keys_dir *d = NULL;
+	struct settings *s = NULL;
 	struct sp_why why;
 	(void)state;
-	put("a.yaml", "labels: {team: x}\n");
-	assert_int_equal(open_dir(SP_ROLE_INGEST, &d, &s, &why), SP_CONFIG);
-	assert_non_null(strstr(why.text, "needs either file, hash or value"));
-	assert_int_equal(open_dir(SP_ROLE_SHIP, &d, &s, &why), SP_OK);
-	assert_string_equal(key(s, "a")->labels.values[0], "x");
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		for (size_t r = 0; r < 2; r++) {
+			put("a.yaml", bad[i].text);
+			assert_int_equal(open_dir(roles[r], &d, &s, &why), SP_CONFIG);
+			assert_non_null(strstr(why.text, bad[i].words));
+		}
+	/* Only ship has destinations. */
+	put("a.yaml", "value: x\ndestinations: [nowhere]\n");
+	assert_int_equal(open_dir(SP_ROLE_SHIP, &d, &s, &why), SP_CONFIG);
+	assert_int_equal(open_dir(SP_ROLE_INGEST, &d, &s, &why), SP_OK);
 	settings_free(&s);
 	keys_dir_free(&d);
 	take_away("a.yaml");
@@ -192,7 +202,7 @@ int main(void)
 		cmocka_unit_test(keys_come_change_and_go),
 		cmocka_unit_test(a_broken_file_keeps_its_former_content_and_holds_up_no_other),
 		cmocka_unit_test(a_broken_file_at_the_start_is_refused_with_its_place),
-		cmocka_unit_test(ship_does_not_need_the_secret),
+		cmocka_unit_test(both_roles_refuse_the_same),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
