@@ -146,6 +146,8 @@ static void both_welcome(void)
 	assert_true(stage_until(&stage, is_ready, NULL, STAGE_LIMIT_MS));
 }
 
+static const char *needed_tenant; /* of the jobs sent; NULL: none */
+
 static void send_job(uint64_t job, const char *body, Standpipe__Job__Kind kind)
 {
 	Standpipe__Job m = STANDPIPE__JOB__INIT;
@@ -156,6 +158,10 @@ static void send_job(uint64_t job, const char *body, Standpipe__Job__Kind kind)
 	m.request_id = (char *)"from the header";
 	m.has_request_id = true;
 	m.source_arn = (char *)"arn";
+	if (needed_tenant) {
+		m.needs_tenant = true;
+		m.key_name = (char *)needed_tenant;
+	}
 	assert_int_equal(frame_pack(&m.base, &parts[0]), SP_OK);
 	zmq_msg_init_size(&parts[1], strlen(body));
 	memcpy(zmq_msg_data(&parts[1]), body, strlen(body));
@@ -239,6 +245,35 @@ static void what_cannot_be_converted_never_reaches_ship(void **state)
 	send_job(3, "broken", STANDPIPE__JOB__KIND__CONVERT);
 	expect_done(3, STANDPIPE__DONE__STATUS__ERROR);
 	assert_true(peer_hears_nothing(&ship, 10));
+}
+
+static void a_key_of_its_own_is_never_taken_for_one_of_all_others(void **state)
+{
+	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+	Standpipe__Tenant others = STANDPIPE__TENANT__INIT, red = STANDPIPE__TENANT__INIT;
+	Standpipe__Tenant *tenants[] = {&others, &red};
+	struct frame_header h = {.type = FRAME_PLAN};
+	(void)state;
+	both_welcome();
+	needed_tenant = "red";
+	send_job(1, "plain", STANDPIPE__JOB__KIND__CONVERT);
+	expect_done(1, STANDPIPE__DONE__STATUS__BUSY); /* ship has not seen the key yet */
+	assert_true(peer_hears_nothing(&ship, 10));
+	red.key_name = (char *)"red";
+	plan.epoch = 2;
+	plan.tenants = tenants;
+	plan.n_tenants = 2;
+	h.session = ship.session;
+	peer_send(&ship, &h, &plan.base);
+	assert_true(peer_hears_nothing(&ship, 50));
+	send_job(2, "plain", STANDPIPE__JOB__KIND__CONVERT);
+	assert_int_equal(((const Standpipe__Store *)peer_expect(&ship, FRAME_STORE)->message)->plan_epoch, 2);
+	send_stored(ship.got->header, STANDPIPE__STORED__STATUS__COMMITTED);
+	expect_done(2, STANDPIPE__DONE__STATUS__ACCEPTED);
+	needed_tenant = "blue"; /* and ship sees it no more */
+	send_job(3, "plain", STANDPIPE__JOB__KIND__CONVERT);
+	expect_done(3, STANDPIPE__DONE__STATUS__BUSY);
+	needed_tenant = NULL;
 }
 
 static void one_is_converted_while_another_waits_for_its_commit(void **state)
@@ -525,6 +560,7 @@ int main(void)
 	    TEST(a_job_is_stored_and_then_done),
 	    TEST(every_ending_of_a_store_is_told),
 	    TEST(what_cannot_be_converted_never_reaches_ship),
+	    TEST(a_key_of_its_own_is_never_taken_for_one_of_all_others),
 	    TEST(one_is_converted_while_another_waits_for_its_commit),
 	    TEST(a_large_one_is_offered_until_there_is_room),
 	    TEST(a_stale_plan_means_converting_again),
