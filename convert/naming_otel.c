@@ -40,7 +40,7 @@ static void add_unit(struct sp_buf *out, struct sp_bytes unit, const struct word
 
 static bool has_run(struct sp_bytes name, struct sp_bytes run)
 {
-	for (size_t i = 0, start = 0; i <= name.n; i++) {
+	for (size_t i = 0, start = 0; i <= name.n && name.n; i++) {
 		if (i < name.n && name.p[i] != '_')
 			continue;
 		if (sp_eq(run, sp_bytes(name.p + start, i - start)))

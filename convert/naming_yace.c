@@ -38,7 +38,9 @@ static bool starts_with(struct sp_bytes s, struct sp_bytes start)
 static struct sp_bytes without_namespace(struct sp_bytes metric, struct sp_bytes ns)
 {
 	size_t skip = 0;
-	for (size_t i = 0, start = 0; i <= ns.n; i++) {
+	if (metric.n == 0)
+		return metric;
+	for (size_t i = 0, start = 0; i <= ns.n && ns.n; i++) {
 		if (i < ns.n && ns.p[i] != '_')
 			continue;
 		struct sp_bytes part = sp_bytes(ns.p + start, i - start);
@@ -54,8 +56,8 @@ static void yace_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes 
 {
 	(void)unit;
 	struct sp_buf space = {0}, name = {0};
-	size_t slash = ns.n > 0 && ns.p[0] == '/';
-	add_snake(&space, sp_bytes(ns.p + slash, ns.n - slash), false);
+	bool slash = ns.n > 0 && ns.p[0] == '/';
+	add_snake(&space, slash ? sp_bytes(ns.p + 1, ns.n - 1) : ns, false);
 	add_snake(&name, metric, true);
 	if (!starts_with(sp_buf_view(&space), SP_LIT("aws")))
 		sp_buf_str(out, "aws_");
