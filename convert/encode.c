@@ -1,7 +1,7 @@
 #include "convert/encode.h"
 
 #include "common/alloc.h"
-#include "convert/mapping.h"
+#include "convert/rewrite.h"
 #include "proto/remote_write.h"
 
 #include <math.h>
@@ -10,6 +10,8 @@
 #define KEEP_BYTES ((size_t)16 << 20) /* of the payload's buffer between deliveries */
 
 #define KEPT_BYTES (4u << 20) /* of a buffer, from one delivery to the next */
+
+enum further_count { COUNT_COLLISIONS, COUNT_CUT, COUNT_LIMITED, FURTHER_COUNTS };
 
 struct encoder {
 	uint32_t id, shards, max_samples;
@@ -22,13 +24,13 @@ struct encoder {
 	struct convert_slice *slices;
 	size_t n_slices, cap_slices;
 	uint64_t samples, merged, dropped;
+	const char *dead_reason; /* of the slices being written */
+	struct rewriter *rewriter; /* NULL: the group has no rules */
 	int64_t max_age_ms; /* 0: no limit */
-	struct convert_count *counts; /* of the filter's verdicts, then enum further_count */
-	size_t n_verdicts, n_counts;
-	uint64_t collisions; /* that mapping has seen before this run */
+	struct convert_count *counts; /* of the filter's verdicts, of the rules, then enum further_count */
+	size_t n_verdicts, n_rules, n_counts;
+	uint64_t seen[FURTHER_COUNTS]; /* by mapping and rewriter, before this run */
 };
-
-enum further_count { COUNT_COLLISIONS, FURTHER_COUNTS };
 
 /* A point in the order it will be written. Integers only: strings are too dear to compare. */
 struct item {
@@ -37,6 +39,7 @@ struct item {
 };
 #define SHARDS_MAX 256
 #define METRICS_MAX ((uint32_t)1 << 24)
+#define REWRITE_POINTS ((size_t)1 << 16) /* of a portion; equal samples of two portions are not merged */
 
 /* Points with equal labels, ascending in time, later arrivals behind earlier ones. */
 struct run {
@@ -45,6 +48,7 @@ struct run {
 	const struct cw_point *points;
 	const struct mapped *mapped;
 	struct rw_sample *samples; /* room for n */
+	const struct rw_sample *values; /* of rewritten series: items are single samples; else NULL */
 };
 
 /* A value of a percentile or other statistic that waits for its series. */
@@ -56,15 +60,30 @@ struct loose {
 
 static void make_counts(struct encoder *e)
 {
-	static const enum sp_metric further[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = M_CONVERT_NAME_COLLISIONS};
+	static const enum sp_metric further[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = M_CONVERT_NAME_COLLISIONS,
+	    [COUNT_CUT] = M_CONVERT_LABELS_CUT, [COUNT_LIMITED] = M_CONVERT_RELABEL_LIMITED};
 	const struct filter *filter = mapping_filter(e->mapping);
 	e->n_verdicts = filter ? (size_t)filter_verdicts(filter) : 0;
-	e->n_counts = e->n_verdicts + FURTHER_COUNTS;
+	e->n_counts = e->n_verdicts + e->n_rules + FURTHER_COUNTS;
 	e->counts = sp_new_array(struct convert_count, e->n_counts);
 	for (size_t i = 0; i < e->n_verdicts; i++)
 		e->counts[i] = (struct convert_count){M_CONVERT_FILTERED, filter_name(filter, (int)i), 0};
+	for (size_t i = 0; i < e->n_rules; i++)
+		e->counts[e->n_verdicts + i] = (struct convert_count){M_CONVERT_RELABEL_DROPPED, sp_asprintf("%zu", i), 0};
 	for (size_t i = 0; i < FURTHER_COUNTS; i++)
-		e->counts[e->n_verdicts + i] = (struct convert_count){further[i], NULL, 0};
+		e->counts[e->n_counts - FURTHER_COUNTS + i] = (struct convert_count){further[i], NULL, 0};
+}
+
+/* What others have counted since the last run. */
+static void update_counts(struct encoder *e)
+{
+	const struct rewriter *w = e->rewriter;
+	uint64_t now[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = mapping_collisions(e->mapping),
+	    [COUNT_CUT] = w ? rewriter_cut(w) : mapping_cut(e->mapping), [COUNT_LIMITED] = w ? rewriter_limited(w) : 0};
+	for (size_t i = 0; i < FURTHER_COUNTS; i++) {
+		e->counts[e->n_counts - FURTHER_COUNTS + i].n = now[i] - e->seen[i];
+		e->seen[i] = now[i];
+	}
 }
 
 enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct encoder **out, struct sp_why *why)
@@ -78,10 +97,13 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 	enum sp_status status = mapping_new(group, budget, &e->mapping, why);
 	if (status == SP_OK && group->shards > SHARDS_MAX)
 		status = sp_fail(why, SP_CONFIG, "%u shards are more than the %d that there can be", group->shards, SHARDS_MAX);
+	if (status == SP_OK)
+		status = rewriter_new(group, &e->rewriter, why);
 	if (status != SP_OK) {
 		encoder_free(&e);
 		return status;
 	}
+	e->n_rules = group->n_relabel;
 	make_counts(e);
 	*out = e;
 	return status;
@@ -94,6 +116,9 @@ void encoder_free(struct encoder **ep)
 	if (!e)
 		return;
 	mapping_free(&e->mapping);
+	rewriter_free(&e->rewriter);
+	for (size_t i = 0; i < e->n_rules; i++)
+		sp_free((void *)(uintptr_t)e->counts[e->n_verdicts + i].label);
 	sp_buf_free(&e->raw);
 	sp_buf_free(&e->payload);
 	sp_free(e->slices);
@@ -157,7 +182,7 @@ static enum sp_status add_slice(struct encoder *e, struct sp_bytes raw, const st
 	}
 	e->slices[e->n_slices++] = (struct convert_slice){.shard = e->open_shard, .len = (uint32_t)(e->payload.n - off),
 		.raw_len = (uint32_t)raw.n, .series = t->series, .samples = t->samples, .off = off, .min_ms = t->min_ms,
-		.max_ms = t->max_ms};
+		.max_ms = t->max_ms, .dead_reason = e->dead_reason};
 	e->samples += t->samples;
 	return SP_OK;
 }
@@ -433,7 +458,8 @@ static bool sort_ties(
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t point = items[i].point;
-		ties[i] = (struct tie){&r->mapped[point], stamp(e, &r->points[point]), point};
+		ties[i] = (struct tie){
+		    &r->mapped[point], r->values ? r->values[point].ms : stamp(e, &r->points[point]), point};
 	}
 	qsort(ties, n, sizeof(*ties), tie_order);
 	for (size_t i = 0; i < n; i++)
@@ -447,10 +473,24 @@ static bool same_series(const struct mapped *a, const struct mapped *b)
 	       memcmp(a->labels, b->labels, a->labels_len) == 0;
 }
 
+/* Samples of one rewritten series. */
+static enum sp_status add_rewritten(struct encoder *e, const struct run *r)
+{
+	static const struct naming_series complete = {.suffix = {NULL, 0}};
+	size_t n = 0;
+	for (size_t i = 0; i < r->n; i++) {
+		const struct rw_sample *v = &r->values[r->items[i].point];
+		n = push_sample(e, r->samples, n, v->ms, v->value);
+	}
+	return add_series(e, &r->mapped[r->items[0].point], &complete, r->samples, n);
+}
+
 static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t shard, struct sp_arena *arena)
 {
 	enum sp_status status = shard != e->open_shard ? close_slice(e) : SP_OK;
 	e->open_shard = shard;
+	if (status == SP_OK && r->values)
+		return add_rewritten(e, r);
 	if (status == SP_OK)
 		status = add_fixed(e, r, arena);
 	return status == SP_OK ? add_loose(e, r, arena) : status;
@@ -461,7 +501,8 @@ static void prefetch(const struct item *items, size_t i, size_t n, const struct 
 {
 	if (i + 8 < n) {
 		__builtin_prefetch(&r->mapped[items[i + 8].point]);
-		__builtin_prefetch(&r->points[items[i + 8].point].has);
+		if (r->points)
+			__builtin_prefetch(&r->points[items[i + 8].point].has);
 	}
 	if (i + 4 < n) {
 		const uint8_t *labels = r->mapped[items[i + 4].point].labels;
@@ -493,48 +534,183 @@ static enum sp_status write_items(
 	return status == SP_OK ? close_slice(e) : status;
 }
 
-/* Samples that a point would have made, had it not been too old. */
-static uint64_t count_samples(const struct cw_point *p, const struct mapped *m)
+/* ---- points ---- */
+
+/* The samples of one point, each with what its statistic adds to the name. Only counts them when v is NULL. */
+static size_t list_samples(const struct encoder *e, const struct cw_point *p, const struct mapped *m, struct loose *v)
 {
+	struct loose none;
+	size_t n = 0;
 	double value;
-	uint64_t n = 0;
-	for (int stat = 0; stat < STATS_FIXED; stat++)
-		n += wants(m, stat) && fixed_value(p, stat, &value);
-	for (size_t i = 0; wants(m, STAT_PERCENTILES) && i < p->n_quantiles; i++)
-		n += !isnan(p->quantiles[i].value);
-	for (size_t i = 0; wants(m, STAT_OTHER) && i < p->n_extras; i++)
-		n += !isnan(p->extras[i].value);
+	bool gated = mapping_preset(e->mapping)->quantiles_gated && !(p->count > 1 && p->sum > 0);
+	for (int stat = 0; stat < STATS_FIXED; stat++) {
+		if (wants(m, stat) && fixed_value(p, stat, &value)) {
+			*(v ? &v[n] : &none) =
+			    (struct loose){&mapping_preset(e->mapping)->fixed[stat], {stamp_of(e, p, stat), value}, (size_t)stat};
+			n++;
+		}
+	}
+	size_t others = (size_t)p->n_quantiles + p->n_extras;
+	for (size_t i = 0; i < others; i++) {
+		bool percentile = i < p->n_quantiles;
+		value = percentile ? p->quantiles[i].value : p->extras[i - p->n_quantiles].value;
+		if (isnan(value) || !wants(m, percentile ? STAT_PERCENTILES : STAT_OTHER) || (percentile && gated))
+			continue;
+		*(v ? &v[n] : &none) = (struct loose){&m->series[i], {stamp(e, p), value}, STATS_FIXED};
+		n++;
+	}
 	return n;
+}
+
+/* What a run is made of; arrays have room for `cap` items. */
+struct batch {
+	struct item *items, *tmp;
+	struct mapped *mapped;
+	struct rw_sample *samples, *values;
+	size_t n; /* of mapped */
+	size_t of_fate[FATES_WRITTEN];
+};
+
+static bool batch_make(struct batch *b, size_t cap, bool has_values, struct sp_arena *arena)
+{
+	*b = (struct batch){.items = sp_arena_alloc(arena, cap * sizeof(*b->items)),
+	    .tmp = sp_arena_alloc(arena, cap * sizeof(*b->tmp)), .mapped = sp_arena_alloc(arena, cap * sizeof(*b->mapped)),
+	    .samples = sp_arena_alloc(arena, cap * sizeof(*b->samples)), /* a point has a statistic once */
+	    .values = has_values ? sp_arena_alloc(arena, cap * sizeof(*b->values)) : NULL};
+	return b->items && b->tmp && b->mapped && b->samples && (b->values || !has_values) && cap <= UINT32_MAX;
+}
+
+static struct item item_of(const struct encoder *e, const struct batch *b, size_t i)
+{
+	const struct mapped *m = &b->mapped[i];
+	return (struct item){m->identity % e->shards << 56 | (uint64_t)m->metric << 32 | m->identity >> 32, (uint32_t)i};
+}
+
+/* Counts the next of b->mapped. Those that are sent become items at once. SP_NO_MEM: too many names. */
+static enum sp_status batch_add(const struct encoder *e, struct batch *b)
+{
+	const struct mapped *m = &b->mapped[b->n];
+	if (m->fate < FATES_WRITTEN && m->metric >= METRICS_MAX)
+		return SP_NO_MEM;
+	if (m->fate == FATE_SENT)
+		b->items[b->of_fate[FATE_SENT]] = item_of(e, b, b->n);
+	if (m->fate < FATES_WRITTEN)
+		b->of_fate[m->fate]++;
+	b->n++;
+	return SP_OK;
+}
+
+/* What is sent, then what is not, reason by reason: a slice has one. */
+static enum sp_status write_batch(
+    struct encoder *e, struct batch *b, const struct cw_point *points, struct sp_arena *arena)
+{
+	static const char *const reasons[FATES_WRITTEN] = {[FATE_TOO_MANY_LABELS] = "too_many_labels",
+	    [FATE_LABEL_NAME_TOO_LONG] = "label_name_too_long", [FATE_BAD_NAME] = "bad_metric_name"};
+	struct run run = {.points = points, .mapped = b->mapped, .samples = b->samples, .values = b->values};
+	enum sp_status status = SP_OK;
+	for (int fate = 0; fate < FATES_WRITTEN && status == SP_OK; fate++) {
+		size_t n = 0;
+		for (size_t i = 0; fate != FATE_SENT && b->of_fate[fate] && i < b->n; i++) {
+			if (b->mapped[i].fate == fate)
+				b->items[n++] = item_of(e, b, i);
+		}
+		e->dead_reason = reasons[fate];
+		if (b->of_fate[fate])
+			status = write_items(
+			    e, sort_items(b->items, b->tmp, b->of_fate[fate]), b->of_fate[fate], &run, arena);
+	}
+	return status;
+}
+
+/* FATE_GONE, and counted, when a filter drops it or it is too old. */
+static enum sp_status map_point(
+    struct encoder *e, const struct cw_point *p, int64_t oldest_ms, struct sp_arena *arena, struct mapped *out)
+{
+	enum sp_status status = mapping_point(e->mapping, p, arena, out);
+	if (status != SP_OK)
+		return status;
+	if (out->dropped_by >= 0) {
+		e->counts[out->dropped_by].n++;
+	} else if (stamp(e, p) < oldest_ms) {
+		e->dropped += list_samples(e, p, out, NULL);
+		out->fate = FATE_GONE;
+	}
+	return SP_OK;
 }
 
 static enum sp_status write_points(
     struct encoder *e, const struct cw_points *points, int64_t oldest_ms, struct sp_arena *arena)
 {
-	size_t n = points->n, kept = 0;
-	struct item *items = sp_arena_alloc(arena, n * sizeof(*items)), *tmp = sp_arena_alloc(arena, n * sizeof(*tmp));
-	struct mapped *mapped = sp_arena_alloc(arena, n * sizeof(*mapped));
-	struct rw_sample *samples = sp_arena_alloc(arena, n * sizeof(*samples)); /* a point has a statistic once */
-	if (!items || !tmp || !mapped || !samples || n > UINT32_MAX)
-		return SP_NO_MEM;
-	for (size_t i = 0; i < n; i++) {
-		enum sp_status status = mapping_point(e->mapping, &points->v[i], arena, &mapped[i]);
+	struct batch b;
+	enum sp_status status = batch_make(&b, points->n, false, arena) ? SP_OK : SP_NO_MEM;
+	for (size_t i = 0; i < points->n && status == SP_OK; i++) {
+		status = map_point(e, &points->v[i], oldest_ms, arena, &b.mapped[i]);
+		if (status == SP_OK)
+			status = batch_add(e, &b);
+	}
+	return status == SP_OK ? write_batch(e, &b, points->v, arena) : status;
+}
+
+/* ---- points that rules look at ---- */
+
+static enum sp_status rewrite_point(
+    struct encoder *e, const struct cw_point *p, const struct mapped *m, struct loose *room, struct batch *b, struct sp_arena *arena)
+{
+	struct mapped without_origin;
+	enum sp_status status = SP_OK;
+	size_t n = list_samples(e, p, m, room);
+	for (size_t i = 0; i < n && status == SP_OK; i++) {
+		const struct mapped *from = m;
+		struct mapped *to = &b->mapped[b->n];
+		if (room[i].at == STAT_MAXIMUM && mapping_preset(e->mapping)->max_without_origin) {
+			status = mapping_without_origin(e->mapping, m, arena, &without_origin);
+			from = &without_origin;
+		}
+		if (status == SP_OK)
+			status = rewrite_series(e->rewriter, e->mapping, from, room[i].series, arena, to);
 		if (status != SP_OK)
 			return status;
-		if (mapped[i].dropped_by >= 0) {
-			e->counts[mapped[i].dropped_by].n++;
-			continue;
-		}
-		if (stamp(e, &points->v[i]) < oldest_ms) {
-			e->dropped += count_samples(&points->v[i], &mapped[i]);
-			continue;
-		}
-		if (mapped[i].metric >= METRICS_MAX)
-			return SP_NO_MEM;
-		items[kept++] = (struct item){
-		    mapped[i].identity % e->shards << 56 | (uint64_t)mapped[i].metric << 32 | mapped[i].identity >> 32, (uint32_t)i};
+		if (to->dropped_by >= 0)
+			e->counts[e->n_verdicts + (size_t)to->dropped_by].n++;
+		b->values[b->n] = room[i].sample;
+		status = batch_add(e, b);
 	}
-	struct run run = {.points = points->v, .mapped = mapped, .samples = samples};
-	return write_items(e, sort_items(items, tmp, kept), kept, &run, arena);
+	return status;
+}
+
+static enum sp_status rewrite_points(
+    struct encoder *e, const struct cw_point *points, size_t n, int64_t oldest_ms, struct sp_arena *arena)
+{
+	size_t most = 0, all = 0; /* samples of a point */
+	for (size_t i = 0; i < n; i++) {
+		size_t samples = STATS_FIXED + (size_t)points[i].n_quantiles + points[i].n_extras;
+		most = samples > most ? samples : most;
+		all += samples;
+	}
+	struct batch b;
+	struct loose *room = sp_arena_alloc(arena, most * sizeof(*room) + 1);
+	enum sp_status status = room && batch_make(&b, all, true, arena) ? SP_OK : SP_NO_MEM;
+	for (size_t i = 0; i < n && status == SP_OK; i++) {
+		struct mapped mapped;
+		status = map_point(e, &points[i], oldest_ms, arena, &mapped);
+		if (status == SP_OK && mapped.fate == FATE_SENT)
+			status = rewrite_point(e, &points[i], &mapped, room, &b, arena);
+	}
+	return status == SP_OK ? write_batch(e, &b, NULL, arena) : status;
+}
+
+/* Portion after portion: rewritten series take several times the memory of their points. */
+static enum sp_status rewrite_portions(
+    struct encoder *e, const struct cw_points *points, int64_t oldest_ms, struct sp_arena *arena)
+{
+	enum sp_status status = SP_OK;
+	for (size_t i = 0, n; i < points->n && status == SP_OK; i += n) {
+		struct sp_arena_mark mark = sp_arena_mark(arena);
+		n = points->n - i < REWRITE_POINTS ? points->n - i : REWRITE_POINTS;
+		status = rewrite_points(e, points->v + i, n, oldest_ms, arena);
+		sp_arena_rewind(arena, mark);
+	}
+	return status;
 }
 
 enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, const struct attributes *attributes,
@@ -552,10 +728,10 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	for (size_t i = 0; i < e->n_counts; i++)
 		e->counts[i].n = 0;
 	struct sp_arena_mark mark = sp_arena_mark(arena);
-	enum sp_status status = write_points(e, points, e->max_age_ms ? now_ms - e->max_age_ms : INT64_MIN, arena);
+	int64_t oldest_ms = e->max_age_ms ? now_ms - e->max_age_ms : INT64_MIN;
+	enum sp_status status = (e->rewriter ? rewrite_portions : write_points)(e, points, oldest_ms, arena);
 	sp_arena_rewind(arena, mark);
-	e->counts[e->n_verdicts + COUNT_COLLISIONS].n = mapping_collisions(e->mapping) - e->collisions;
-	e->collisions = mapping_collisions(e->mapping);
+	update_counts(e);
 	if (status == SP_OK) {
 		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->payload), .slices = e->slices,
 			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged, .dropped = e->dropped,

@@ -4,7 +4,8 @@
  * Within a slice series are ordered by metric, so that snappy finds the names again, and a series occurs once, its
  * samples ascending. Equal series and time: the last to arrive wins, the others are counted as merged. Values that are
  * no number (NaN) become no sample. Points that a filter drops become nothing and are counted by rule, points older than the
- * group's max_age are counted as dropped samples. A slice stays within the group's limits for samples, raw bytes and compressed
+ * group's max_age are counted as dropped samples. With relabelling rules each statistic of a point is a series by itself
+ * (rewrite.h). What breaks a limit for labels goes into slices of its own with a dead_reason. A slice stays within the group's limits for samples, raw bytes and compressed
  * bytes, except that a single series with one sample is never refused here. One thread. The result lives until the next
  * run; the buffers are reused.
  */

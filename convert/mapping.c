@@ -19,7 +19,7 @@ struct metric {
 struct base {
 	struct interned entry; /* key: the base name */
 	uint32_t number;
-	const struct metric *first;
+	const struct metric *first; /* NULL: a rule made the name */
 };
 
 struct origin {
@@ -38,6 +38,7 @@ struct shape {
 	const struct naming_label *labels;
 	size_t n_labels, before, before_quantile; /* labels[before] is the first after __name__ */
 	const struct naming_series *series;
+	bool has_quantile; /* one of the series has this label */
 	struct filter_mask fits;
 };
 
@@ -50,6 +51,8 @@ struct mapping {
 	struct override *overrides;
 	size_t n_overrides;
 	struct filter *filter; /* NULL: every point is taken */
+	struct label_limits limits; /* none where rules come behind the mapping */
+	bool has_limits;
 	struct naming_label *external;
 	struct sp_bytes *attributes; /* of the delivery: values of those external labels that are attributes */
 	size_t n_external;
@@ -195,6 +198,9 @@ enum sp_status mapping_new(const Standpipe__Group *group, size_t budget, struct 
 		status = set_external(m, group, why);
 	if (status == SP_OK)
 		status = filter_new(group, &m->filter, why);
+	if (group->n_relabel == 0)
+		m->limits = mapping_limits(group);
+	m->has_limits = m->limits.labels || m->limits.name || m->limits.value;
 	if (status == SP_OK)
 		*out = m;
 	else
@@ -258,6 +264,16 @@ const struct filter *mapping_filter(const struct mapping *m)
 	return m->filter;
 }
 
+struct label_limits mapping_limits(const Standpipe__Group *group)
+{
+	return (struct label_limits){group->label_limit, group->label_name_limit, group->label_value_limit, 0};
+}
+
+uint64_t mapping_cut(const struct mapping *m)
+{
+	return m->limits.cut;
+}
+
 uint64_t mapping_collisions(const struct mapping *m)
 {
 	return m->collisions;
@@ -293,6 +309,26 @@ static struct sp_bytes keep(struct mapping *m, struct sp_buf *name)
 	struct sp_bytes copy = sp_buf_ok(name) ? sp_arena_copy(m->names, sp_buf_view(name)) : (struct sp_bytes){0};
 	sp_buf_free(name);
 	return copy;
+}
+
+static struct base *base_of(struct mapping *m, struct sp_bytes name)
+{
+	uint64_t hash = intern_hash(name);
+	struct base *b = (struct base *)intern_find(&m->bases, name, hash);
+	if (!b && (b = new_entry(m, sizeof(*b), name, hash))) {
+		b->number = m->n_bases++;
+		intern_add(&m->bases, &b->entry);
+	}
+	return b;
+}
+
+enum sp_status mapping_number(struct mapping *m, struct sp_bytes base, uint32_t *out)
+{
+	const struct base *b = base_of(m, base);
+	if (!b)
+		return SP_NO_MEM;
+	*out = b->number;
+	return SP_OK;
 }
 
 static uint8_t wants_of(const struct mapping *m, struct sp_bytes ns, struct sp_bytes metric)
@@ -338,18 +374,13 @@ static struct metric *add_metric(struct mapping *m, const struct cw_point *p, st
 	if (m->filter)
 		metric->fits = filter_metric(m->filter, metric->ns, metric->name);
 
-	uint64_t base_hash = intern_hash(base_kept);
-	struct base *b = (struct base *)intern_find(&m->bases, base_kept, base_hash);
-	if (!b) {
-		b = new_entry(m, sizeof(*b), base_kept, base_hash);
-		if (!b)
-			return NULL;
-		b->number = m->n_bases++;
-		b->first = metric;
-		intern_add(&m->bases, &b->entry);
-	} else {
+	struct base *b = base_of(m, base_kept);
+	if (!b)
+		return NULL;
+	if (b->first)
 		note_collision(m, b, metric);
-	}
+	else
+		b->first = metric;
 	metric->number = b->number;
 	intern_add(&m->metrics, &metric->entry);
 	return metric;
@@ -380,6 +411,10 @@ static struct shape *add_shape(struct mapping *m, const struct cw_point *p, stru
 		&shape->n_labels) != SP_OK ||
 	    naming_statistics(&m->preset, p, m->names, &shape->series) != SP_OK)
 		return NULL;
+	for (size_t i = 0; i < STATS_FIXED; i++)
+		shape->has_quantile |= m->preset.fixed[i].quantile.n > 0;
+	for (size_t i = 0; i < (size_t)p->n_quantiles + p->n_extras; i++)
+		shape->has_quantile |= shape->series[i].quantile.n > 0;
 	if (m->filter)
 		shape->fits = filter_dims(m->filter, p->dims, p->n_dims);
 	while (shape->before < shape->n_labels && sp_cmp(shape->labels[shape->before].name, SP_LIT("__name__")) < 0)
@@ -503,11 +538,13 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 		if (!origin)
 			return SP_NO_MEM;
 		out->dropped_by = filter_verdict(m->filter, &metric->fits, &shape->fits, &origin->fits);
-		if (out->dropped_by >= 0)
+		if (out->dropped_by >= 0) {
+			out->fate = FATE_GONE;
 			return SP_OK;
+		}
 	}
 	find_account(m, p->account);
-	size_t size = 0, before = 0, before_quantile = 0;
+	size_t size = 0, before = 0, before_quantile = 0, n = 1 + shape->has_quantile, longest = 0;
 	bool is_there = false; /* a label of this name */
 	for (size_t i = 0; i < shape->n_labels; i++) {
 		const struct naming_label *label = &shape->labels[i];
@@ -518,6 +555,11 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 		else if (utf8_clean(label_value(m, label, p, metric), arena, value) != SP_OK ||
 			 (is_lowered(m, label->from) && lower(value, arena) != SP_OK))
 			return SP_NO_MEM;
+		if (m->has_limits && value->n) {
+			*value = limits_cut(&m->limits, *value);
+			longest = label->name.n > longest ? label->name.n : longest;
+			n++;
+		}
 		if (value->n) /* an empty label is the same as none */
 			size += rw_label_size(label->name.n, value->n);
 		if (i + 1 == shape->before)
@@ -535,7 +577,7 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	*out = (struct mapped){.labels = labels, .labels_len = (uint32_t)size, .before = (uint32_t)before,
 		.before_quantile = (uint32_t)before_quantile, .identity = intern_hash(sp_bytes(labels, size)),
 		.metric = metric->number, .base = metric->base, .series = shape->series,
-		.dropped_by = -1, .wants = metric->wants};
+		.dropped_by = -1, .wants = metric->wants, .fate = (uint8_t)limits_fate(&m->limits, n, longest)};
 	return SP_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "convert/account_labels.h"
 #include "convert/attributes.h"
 #include "convert/filter.h"
+#include "convert/limits.h"
 #include "convert/naming.h"
 #include "proto/standpipe.pb-c.h"
 
@@ -26,7 +27,8 @@ struct mapped {
 	uint32_t metric;   /* equal numbers mean equal base names; valid for this delivery */
 	struct sp_bytes base; /* metric name without suffix */
 	const struct naming_series *series; /* of the point's percentiles, then of its other statistics */
-	int dropped_by; /* -1, or the filter's verdict on the point; then nothing else is set */
+	int dropped_by; /* -1, or the filter's verdict on the point; then nothing else is set but the fate, FATE_GONE */
+	uint8_t fate;	/* enum fate */
 	uint8_t wants;  /* a bit for each enum naming_stat that becomes series */
 };
 
@@ -45,6 +47,11 @@ SP_CHECKED enum sp_status mapping_point(
     struct mapping *m, const struct cw_point *p, struct sp_arena *arena, struct mapped *out);
 /* The preset with the bugs that the group asks for. */
 const struct naming_preset *mapping_preset(const struct mapping *m);
+/* The number of a name as mapped.metric, for a base name that is not the mapping's own. It is kept like the others. */
+SP_CHECKED enum sp_status mapping_number(struct mapping *m, struct sp_bytes base, uint32_t *out);
+struct label_limits mapping_limits(const Standpipe__Group *group);
+/* Values that were cut since mapping_new. */
+uint64_t mapping_cut(const struct mapping *m);
 /* NULL when the group takes every point. */
 const struct filter *mapping_filter(const struct mapping *m);
 /* How many metrics got the name of another one since mapping_new; each is logged when it is first met. */
