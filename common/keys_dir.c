@@ -134,22 +134,27 @@ static void forget_missing(struct keys_dir *d)
 	d->n = kept;
 }
 
+static enum sp_status unreadable(struct keys_dir *d, bool first, int error, struct sp_why *why)
+{
+	enum sp_status status = sp_fail(why, SP_CONFIG, "ingest.keys_dir: cannot read %s: %s", d->path, strerror(error));
+	if (!first && !d->trouble)
+		complain(d, NULL, why);
+	d->trouble = true;
+	return status;
+}
+
 /* first: the first fault ends it and is returned; later ones are logged and passed over. */
 static enum sp_status look(struct keys_dir *d, bool first, struct sp_why *why)
 {
 	DIR *dir = opendir(d->path);
 	enum sp_status status = SP_OK;
-	if (!dir) {
-		status = sp_fail(why, SP_CONFIG, "ingest.keys_dir: cannot open %s: %s", d->path, strerror(errno));
-		if (!first && !d->trouble)
-			complain(d, NULL, why);
-		d->trouble = true;
-		return status;
-	}
+	if (!dir)
+		return unreadable(d, first, errno, why);
 	bool too_many = false;
 	for (size_t i = 0; i < d->n; i++)
 		d->v[i].there = false;
-	for (const struct dirent *e; (e = readdir(dir)) && !(first && status != SP_OK);) {
+	errno = 0;
+	for (const struct dirent *e; !(first && status != SP_OK) && (e = readdir(dir)); errno = 0) {
 		size_t n = strlen(e->d_name), end = sizeof suffix - 1;
 		if (e->d_name[0] == '.' || n <= end || strcmp(e->d_name + n - end, suffix) != 0)
 			continue;
@@ -160,8 +165,11 @@ static enum sp_status look(struct keys_dir *d, bool first, struct sp_why *why)
 		too_many |= !f;
 		d->trouble |= !f;
 	}
-	d->trouble = too_many;
+	int error = errno; /* a list that broke off does not say what is missing */
 	closedir(dir);
+	if (error)
+		return unreadable(d, first, error, why);
+	d->trouble = too_many;
 	forget_missing(d);
 	return status;
 }
@@ -170,12 +178,10 @@ static enum sp_status look(struct keys_dir *d, bool first, struct sp_why *why)
 static enum sp_status load(struct keys_dir *d, struct settings **out, struct sp_why *why)
 {
 	const struct conf **good = sp_new_array(const struct conf *, d->n + 1);
-	size_t n = 0, bad = 0;
-	for (size_t i = 0; i < d->n; i++) {
-		bad += d->v[i].bad;
+	size_t n = 0;
+	for (size_t i = 0; i < d->n; i++)
 		if (d->v[i].conf)
 			good[n++] = d->v[i].conf;
-	}
 	struct conf all = join(d, good, n);
 	struct settings *s = NULL;
 	enum sp_status status = settings_load(&all, d->role, &s, why);

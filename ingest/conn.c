@@ -184,6 +184,13 @@ static struct sp_bytes header(const struct conn *c, enum request_header h)
 	return c->request.header[h];
 }
 
+static void forget_key(struct conn *c)
+{
+	sp_free(c->key_name);
+	c->key_name = NULL;
+	c->key_in_dir = false;
+}
+
 /* Once a minute for each error; for what is the sender's fault, for each error and stream. Those that share a place share its line. */
 static void log_refusal(const struct conn *c, int http_status, const char *code, const char *text)
 {
@@ -422,13 +429,6 @@ static bool is_health(const struct conn *c, bool *ready_asked)
 		(*ready_asked || sp_eq(path, SP_LIT("/healthz")) || sp_eq(path, SP_LIT("/-/healthy")));
 }
 
-static void forget_key(struct conn *c)
-{
-	sp_free(c->key_name);
-	c->key_name = NULL;
-	c->key_in_dir = false;
-}
-
 static enum refusal check_key(struct conn *c, struct key **key)
 {
 	if (keys_none(c->srv->keys))
@@ -448,7 +448,6 @@ static void take_request(struct conn *c)
 {
 	bool ready_asked;
 	struct key *key = NULL;
-	forget_key(c);
 	enum refusal r = request_parse(sp_bytes(c->in.p, c->head_n), &c->request);
 	c->close_after |= r != REFUSE_NOTHING || !c->request.keep_alive;
 	if (r == REFUSE_NOTHING && is_health(c, &ready_asked)) {
@@ -530,6 +529,7 @@ static void next_request(struct conn *c)
 		sp_buf_free(&c->in);
 	sp_buf_free(&c->out);
 	c->request = (struct request){0};
+	forget_key(c);
 	c->served = true;
 	c->head_n = 0;
 	enter(c, CONN_HEAD);
