@@ -409,7 +409,10 @@ static bool read_key(struct sender *d, const char *path)
 		fprintf(stderr, "standpipe send: %s\n", why.text);
 		return false;
 	}
-	d->key = sp_strndup(secret.p, secret.n);
+	/* Of several keys the last, which is the newest one. */
+	const uint8_t *before = memrchr(secret.p, '\n', secret.n);
+	size_t skip = before ? (size_t)(before + 1 - secret.p) : 0;
+	d->key = sp_strndup(secret.p + skip, secret.n - skip);
 	sp_buf_free(&secret);
 	return true;
 }

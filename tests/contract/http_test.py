@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import socket
+import subprocess
 import time
 import uuid
 
@@ -291,6 +292,15 @@ def test_a_key_over_its_quota_gets_429_before_the_body_until_there_is_room_again
     assert [e["limit"] for e in keyed.events("key.over_limit") if e["key"] == key] == [limit]
     relay.wait_for(lambda: keyed.post(BODY, key=f"{key}-key", request_id="same").status == 200)
     assert keyed.post(BODY, key="hashed-new").status == 200  # others have their own
+
+
+def test_send_uses_the_newest_key_of_a_file(keyed):
+    path = relay.folder("send") / "key"
+    path.write_text("hashed-gone\nhashed-new\n")
+    (path.parent / "body.json").write_bytes(BODY)
+    done = subprocess.run([relay.BIN / "standpipe", "send", f"http://127.0.0.1:{keyed.port}/", "--insecure", "--key-file", path, path.parent / "body.json"],
+                          capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_refusals_are_logged_once_a_minute_for_each_stream(keyed):
