@@ -8,6 +8,7 @@ import gzip
 import itertools
 import json
 import pathlib
+import time
 
 import pytest
 
@@ -24,6 +25,10 @@ SHOWN = {
     "refusals have Firehose's form; a missing or wrong key is 401, what cannot be read is 400, and no key is let in": "contract/http_test.py::test_refused",
     "a request id in the body only, or another than the header's, is no fault; demo data, odd layouts and broken attributes are taken": "contract/http_test.py::test_accepted",
     "several keys are valid at once": "contract/http_test.py::test_two_keys_are_valid_while_one_replaces_the_other_and_files_are_read_again",
+    "each access key has its own destinations and labels": "e2e/keys_test.py::test_what_a_tenant_sends_arrives_at_its_destinations_with_its_labels",
+    "keys come and go without a restart": "e2e/keys_test.py::test_a_tenant_comes_changes_and_goes_without_a_restart_or_a_dropped_connection",
+    "a key may be bound to streams": "contract/http_test.py::test_a_stream_that_is_not_allowed_gets_403_before_its_body",
+    "accounts have names": "e2e/keys_test.py::test_labels_of_accounts_follow_their_file",
     "load balancers have a health path": "contract/http_test.py::test_health_needs_no_firehose_headers",
     "a compressed body cannot fill the memory": "e2e/hostile_test.py::test_a_gzip_bomb_is_cut_off",
     "the largest body that Firehose sends is taken": "e2e/hostile_test.py::test_the_largest_delivery_that_firehose_makes_is_taken",
@@ -298,3 +303,50 @@ def test_each_destination_has_the_names_its_dashboards_use():
     assert len(set(series.values())) == len(presets)
     for preset, name in (("cloudwatch", "aws_ec2_cpuutilization_sample_count"), ("yace", "aws_ec2_cpuutilization_average"), ("logzio", "aws_ec2_cpuutilization_count")):
         assert name in {dict(s)["__name__"] for s in series[preset]}
+
+
+def one_delivery(points, destination, **post):
+    """What becomes of the points at a destination with these settings: its samples, and the relay's metrics."""
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url, {"destinations": {"main": destination}}) as r:
+        assert r.post(cloudwatch.body([cloudwatch.record(points, "otlp10")]), **post).status == 200
+        r.drained()
+        assert r.books()[0] == r.books()[1]
+        return {s: dict(v) for s, v in sink.samples().items()}, r.metrics()
+
+
+def test_common_attributes_of_any_spelling_become_labels_when_they_are_listed():
+    header = {"X-Amz-Firehose-Common-Attributes": json.dumps({"commonAttributes": {"Team": "Blue", "secret": "x"}})}
+    got, _ = one_delivery([point()], {"common_attributes": ["team"]}, headers=header)
+    assert {dict(s).get("team") for s in got} == {"Blue"} and not any("secret" in dict(s) for s in got)
+
+
+def test_what_a_rule_leaves_out_is_counted_by_rule():
+    p = [point(), point(namespace="AWS/Usage"), point(dims=[["ImageId", "ami-1"]])]
+    rules = [{"name": "no-usage", "action": "exclude", "namespace": ["AWS/Us*"]}, {"name": "no-images", "action": "exclude", "dimensions": ["ImageId"]}]
+    got, metrics = one_delivery(p, {"filters": rules})
+    assert got == mapping.expected(p[:1])
+    counted = {k: v for k, v in metrics.items() if k.startswith("standpipe_convert_filtered_points_total")}
+    assert sorted(counted.values()) == [1, 1] and all(any(name in k for k in counted) for name in ("no-usage", "no-images")), counted
+
+
+def test_series_can_be_renamed_and_dropped_as_prometheus_does_it():
+    rules = [{"source_labels": ["__name__"], "regex": ".*_(minimum|maximum)", "action": "drop"}, {"source_labels": ["instance_id"], "regex": "i-(.*)", "target_label": "short"},
+             {"regex": "instance_id", "action": "labeldrop"}]
+    got, metrics = one_delivery([point()], {"write_relabel_configs": rules})
+    assert {dict(s)["__name__"].rsplit("cpuutilization_")[1] for s in got} == {"sum", "sample_count", "average"}
+    assert all(dict(s)["short"] == "0a" and "instance_id" not in dict(s) for s in got)
+    assert sum(v for k, v in metrics.items() if k.startswith("standpipe_convert_relabel_dropped_samples_total")) == 2
+
+
+def test_statistics_are_chosen_by_metric():
+    p = [point(), point(metric="NetworkIn")]
+    got, _ = one_delivery(p, {"statistics": ["average"], "statistics_overrides": [{"metric": ["Network*"], "statistics": ["sum", "maximum"]}]})
+    assert {dict(s)["__name__"] for s in got} == {"aws_ec2_cpuutilization_average", "aws_ec2_network_in_sum", "aws_ec2_network_in_maximum"}
+
+
+def test_points_too_old_for_a_receiver_are_left_out_when_it_is_asked_for():
+    now = int(time.time() * 1000) // 60000 * 60000
+    p = [point(start_ms=now - 3 * 86400_000, end_ms=now - 3 * 86400_000 + 60000), point(start_ms=now - 60000, end_ms=now)]
+    got, _ = one_delivery(p, {"max_age": "2d"})
+    assert got == mapping.expected(p[1:])
