@@ -19,6 +19,8 @@ bool json_fail(struct json *j, const char *error)
 
 struct json json_begin(struct sp_bytes text, struct sp_arena *arena)
 {
+	if (text.n == 0)
+		text = SP_LIT(""); /* not NULL, which nothing may be added to */
 	return (struct json){.begin = text.p, .at = text.p, .end = text.p + text.n, .arena = arena};
 }
 
