@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "convert/rewrite.h"
+#include "proto/info.h"
 #include "proto/remote_write.h"
 
 #include <math.h>
@@ -11,14 +12,16 @@
 
 #define KEPT_BYTES (4u << 20) /* of a buffer, from one delivery to the next */
 
-enum further_count { COUNT_COLLISIONS, COUNT_CUT, COUNT_LIMITED, FURTHER_COUNTS };
+enum further_count { COUNT_COLLISIONS, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, FURTHER_COUNTS };
 
 struct encoder {
 	uint32_t id, shards, max_samples;
 	size_t max_bytes, max_raw_bytes;
 	bool stamp_start;
 	struct mapping *mapping;
-	struct sp_buf raw, payload;
+	struct sp_buf raw, payload, info;
+	struct sp_buf informed; /* a bit for each metric whose entry in info is written, or left out */
+	uint64_t uninformed;    /* metrics left out, ever */
 	struct rw_totals open; /* what raw holds so far */
 	uint32_t open_shard;
 	struct convert_slice *slices;
@@ -61,7 +64,8 @@ struct loose {
 static void make_counts(struct encoder *e)
 {
 	static const enum sp_metric further[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = M_CONVERT_NAME_COLLISIONS,
-	    [COUNT_CUT] = M_CONVERT_LABELS_CUT, [COUNT_LIMITED] = M_CONVERT_RELABEL_LIMITED};
+	    [COUNT_CUT] = M_CONVERT_LABELS_CUT, [COUNT_LIMITED] = M_CONVERT_RELABEL_LIMITED,
+	    [COUNT_UNINFORMED] = M_CONVERT_UNINFORMED};
 	const struct filter *filter = mapping_filter(e->mapping);
 	e->n_verdicts = filter ? (size_t)filter_verdicts(filter) : 0;
 	e->n_counts = e->n_verdicts + e->n_rules + FURTHER_COUNTS;
@@ -79,7 +83,8 @@ static void update_counts(struct encoder *e)
 {
 	const struct rewriter *w = e->rewriter;
 	uint64_t now[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = mapping_collisions(e->mapping),
-	    [COUNT_CUT] = w ? rewriter_cut(w) : mapping_cut(e->mapping), [COUNT_LIMITED] = w ? rewriter_limited(w) : 0};
+	    [COUNT_CUT] = w ? rewriter_cut(w) : mapping_cut(e->mapping), [COUNT_LIMITED] = w ? rewriter_limited(w) : 0,
+	    [COUNT_UNINFORMED] = e->uninformed};
 	for (size_t i = 0; i < FURTHER_COUNTS; i++) {
 		e->counts[e->n_counts - FURTHER_COUNTS + i].n = now[i] - e->seen[i];
 		e->seen[i] = now[i];
@@ -121,6 +126,8 @@ void encoder_free(struct encoder **ep)
 		sp_free((void *)(uintptr_t)e->counts[e->n_verdicts + i].label);
 	sp_buf_free(&e->raw);
 	sp_buf_free(&e->payload);
+	sp_buf_free(&e->info);
+	sp_buf_free(&e->informed);
 	sp_free(e->slices);
 	sp_free(e->counts);
 	sp_free(e);
@@ -485,10 +492,32 @@ static enum sp_status add_rewritten(struct encoder *e, const struct run *r)
 	return add_series(e, &r->mapped[r->items[0].point], &complete, r->samples, n);
 }
 
+/* Once for each metric of the payload. */
+static enum sp_status inform(struct encoder *e, const struct mapped *m)
+{
+	size_t at = m->metric / 8;
+	uint8_t bit = (uint8_t)(1u << m->metric % 8);
+	if (at >= e->informed.n) {
+		size_t more = at + 1 - e->informed.n;
+		uint8_t *room = sp_buf_room(&e->informed, more);
+		if (!room)
+			return SP_NO_MEM;
+		memset(room, 0, more);
+		e->informed.n += more;
+	}
+	if (e->informed.p[at] & bit)
+		return SP_OK;
+	e->informed.p[at] |= bit;
+	e->uninformed += !info_add(&e->info, m->base, *m->said);
+	return SP_OK;
+}
+
 static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t shard, struct sp_arena *arena)
 {
 	enum sp_status status = shard != e->open_shard ? close_slice(e) : SP_OK;
 	e->open_shard = shard;
+	if (status == SP_OK && !e->dead_reason)
+		status = inform(e, &r->mapped[r->items[0].point]);
 	if (status == SP_OK && r->values)
 		return add_rewritten(e, r);
 	if (status == SP_OK)
@@ -725,6 +754,8 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	e->open_shard = 0;
 	e->n_slices = 0;
 	e->samples = e->merged = e->dropped = 0;
+	info_begin(&e->info);
+	sp_buf_clear(&e->informed);
 	for (size_t i = 0; i < e->n_counts; i++)
 		e->counts[i].n = 0;
 	struct sp_arena_mark mark = sp_arena_mark(arena);
@@ -732,10 +763,11 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	enum sp_status status = (e->rewriter ? rewrite_portions : write_points)(e, points, oldest_ms, arena);
 	sp_arena_rewind(arena, mark);
 	update_counts(e);
+	info_end(&e->info);
 	if (status == SP_OK) {
 		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->payload), .slices = e->slices,
 			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged, .dropped = e->dropped,
-			.counts = e->counts, .n_counts = e->n_counts};
+			.info = sp_buf_view(&e->info), .counts = e->counts, .n_counts = e->n_counts};
 	}
 	return status;
 }

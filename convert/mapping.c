@@ -4,11 +4,14 @@
 #include "common/log.h"
 #include "convert/intern.h"
 #include "convert/utf8.h"
+#include "proto/info.h"
 #include "proto/remote_write.h"
+
+#define SAID_BYTES 255 /* of a namespace, a metric and a unit each */
 
 struct metric {
 	struct interned entry; /* key: namespace, metric and, where names depend on it, unit */
-	struct sp_bytes base;
+	struct sp_bytes base, said;
 	struct sp_bytes job, ns, name; /* values of labels */
 	uint32_t number;
 	uint8_t wants;
@@ -355,6 +358,31 @@ static void note_collision(struct mapping *m, const struct base *base, const str
 	    sp_f_str("msg", "two metrics have one name; collision_labels tells their series apart"), SP_LOG_END);
 }
 
+/* The part of s that is shown to people. */
+static struct sp_bytes clip(struct sp_bytes s)
+{
+	return sp_bytes(s.p, s.n < SAID_BYTES ? s.n : SAID_BYTES);
+}
+
+/* Type, unit and help. Its p is NULL when memory is spent. */
+static struct sp_bytes describe(struct mapping *m, const struct cw_point *p)
+{
+	struct sp_buf unit = {0}, help = {0}, said = {0};
+	struct sp_bytes ns = {0}, metric = {0};
+	said.failed = utf8_clean(clip(p->ns), m->names, &ns) != SP_OK || utf8_clean(clip(p->metric), m->names, &metric) != SP_OK;
+	naming_unit(&unit, clip(p->unit));
+	sp_buf_str(&help, "CloudWatch metric ");
+	sp_buf_add(&help, ns);
+	sp_buf_u8(&help, ' ');
+	sp_buf_add(&help, metric);
+	info_describe(&said, m->preset.is_summary ? STANDPIPE__INFO_ENTRY__TYPE__SUMMARY : STANDPIPE__INFO_ENTRY__TYPE__GAUGE,
+		sp_buf_view(&unit), sp_buf_view(&help));
+	said.failed |= unit.failed | help.failed;
+	sp_buf_free(&unit);
+	sp_buf_free(&help);
+	return keep(m, &said);
+}
+
 static struct metric *add_metric(struct mapping *m, const struct cw_point *p, struct sp_bytes key, uint64_t hash)
 {
 	struct sp_buf base = {0}, job = {0};
@@ -362,9 +390,10 @@ static struct metric *add_metric(struct mapping *m, const struct cw_point *p, st
 	if (m->preset.job_value)
 		m->preset.job_value(&job, p->ns);
 	struct metric *metric = new_entry(m, sizeof(*metric), key, hash);
-	struct sp_bytes base_kept = keep(m, &base), job_kept = keep(m, &job);
-	if (!metric || !base_kept.p || !job_kept.p)
+	struct sp_bytes base_kept = keep(m, &base), job_kept = keep(m, &job), said = describe(m, p);
+	if (!metric || !base_kept.p || !job_kept.p || !said.p)
 		return NULL;
+	metric->said = said;
 	metric->base = base_kept;
 	metric->job = job_kept;
 	const uint8_t *ns = metric->entry.key.p + 4; /* as put_key has left them */
@@ -576,7 +605,7 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	}
 	*out = (struct mapped){.labels = labels, .labels_len = (uint32_t)size, .before = (uint32_t)before,
 		.before_quantile = (uint32_t)before_quantile, .identity = intern_hash(sp_bytes(labels, size)),
-		.metric = metric->number, .base = metric->base, .series = shape->series,
+		.metric = metric->number, .base = metric->base, .said = &metric->said, .series = shape->series,
 		.dropped_by = -1, .wants = metric->wants, .fate = (uint8_t)limits_fate(&m->limits, n, longest)};
 	return SP_OK;
 }

@@ -50,6 +50,7 @@ struct naming_preset {
 	struct naming_series fixed[STATS_FIXED];
 	bool no_average; /* unless it is asked for by name */
 	bool by_unit;    /* the metric's name depends on its unit */
+	bool is_summary; /* a metric's type in Prometheus; else its series are gauges */
 	const struct naming_label *identity; /* labels that say whose point it is; no dimension takes their names */
 	size_t n_identity;
 	const struct naming_label *constants; /* constants are replaced by external labels of the same name */
@@ -81,6 +82,8 @@ bool naming_bug(struct naming_preset *preset, struct sp_bytes word);
 enum naming_stat naming_stat(struct sp_bytes word);
 /* May the configuration add a label of this name? Not those that tell the series of one metric apart. */
 bool naming_label_ok(struct sp_bytes name);
+/* Prometheus' words for a unit in OTLP spelling ("bytes_per_second"); none when it says nothing. Appends to an empty buffer. */
+void naming_unit(struct sp_buf *out, struct sp_bytes unit);
 /* The label of a common attribute: small letters, "_" for what is not legal. */
 void naming_attribute(struct sp_buf *out, struct sp_bytes attribute);
 

@@ -50,20 +50,41 @@ static bool has_run(struct sp_bytes name, struct sp_bytes run)
 	return false;
 }
 
+/* "By/s": what is counted and, after the first slash, per what. */
+static struct sp_bytes split_unit(struct sp_bytes unit, struct sp_bytes *per)
+{
+	const uint8_t *slash = unit.n ? memchr(unit.p, '/', unit.n) : NULL;
+	size_t n = slash ? (size_t)(slash - unit.p) : unit.n;
+	*per = slash ? sp_bytes(slash + 1, unit.n - n - 1) : (struct sp_bytes){0};
+	return sp_bytes(unit.p, n);
+}
+
+void naming_unit(struct sp_buf *out, struct sp_bytes unit)
+{
+	struct sp_buf half = {0};
+	struct sp_bytes per, counted = split_unit(unit, &per);
+	add_unit(out, counted, main_units);
+	add_unit(&half, per, per_units);
+	if (half.n) {
+		sp_buf_str(out, out->n ? "_per_" : "per_");
+		sp_buf_add(out, sp_buf_view(&half));
+	}
+	out->failed |= half.failed;
+	sp_buf_free(&half);
+}
+
 void naming_otel_metric(struct sp_buf *out, struct sp_bytes name, struct sp_bytes unit)
 {
 	struct sp_buf base = {0}, half = {0};
+	struct sp_bytes per, counted = split_unit(unit, &per);
 	naming_add_runs(&base, name, false);
-	const uint8_t *slash = unit.n ? memchr(unit.p, '/', unit.n) : NULL;
-	size_t n = slash ? (size_t)(slash - unit.p) : unit.n;
-	add_unit(&half, sp_bytes(unit.p, n), main_units);
+	add_unit(&half, counted, main_units);
 	if (half.n && !has_run(sp_buf_view(&base), sp_buf_view(&half))) {
 		sp_buf_str(&base, base.n ? "_" : "");
 		sp_buf_add(&base, sp_buf_view(&half));
 	}
 	sp_buf_clear(&half);
-	if (slash)
-		add_unit(&half, sp_bytes(slash + 1, unit.n - n - 1), per_units);
+	add_unit(&half, per, per_units);
 	if (half.n) {
 		sp_buf_str(&base, base.n ? "_per_" : "per_");
 		sp_buf_add(&base, sp_buf_view(&half));
@@ -116,6 +137,7 @@ const struct naming_preset naming_otel = {
 		{.suffix = TEXT("_average")}},
 	.no_average = true,
 	.by_unit = true,
+	.is_summary = true,
 	.identity = identity,
 	.n_identity = 4,
 	.reserved = reserved,

@@ -2,6 +2,7 @@
 #include "convert/delivery.h"
 
 #include "common/alloc.h"
+#include "proto/info.h"
 #include "proto/remote_write.h"
 #include "tests/lib/delivery_lib.h"
 
@@ -544,11 +545,82 @@ static void the_capture_makes_the_known_number_of_samples(void **state)
 	converter_free(&c);
 }
 
+/* Every series of the payload finds an entry; *n counts them. */
+static void expect_informed(const struct convert_group *g, const struct info *info, Standpipe__InfoEntry__Type type, size_t *n)
+{
+	for (size_t i = 0; i < g->n_slices; i++) {
+		struct sp_buf raw = {0};
+		assert_int_equal(rw_uncompress(sp_bytes(g->payload.p + g->slices[i].off, g->slices[i].len), 1 << 30, &raw, NULL), SP_OK);
+		struct sp_bytes in = sp_buf_view(&raw);
+		struct rw_series s;
+		for (; rw_next(&in, &s, NULL) == SP_OK; (*n)++) {
+			const Standpipe__InfoEntry *e = info_find(info, rw_find_label(s.labels, SP_LIT("__name__")));
+			assert_non_null(e);
+			assert_int_equal(e->type, type);
+			assert_string_equal(e->unit, strstr(e->help, "Network") ? "bytes_per_second" : "");
+			assert_non_null(strstr(e->help, "CloudWatch metric AWS/EC2 "));
+		}
+		sp_buf_free(&raw);
+	}
+}
+
+static void each_series_finds_what_its_metric_is(void **state)
+{
+	(void)state;
+	static const char *const presets[] = {"cloudwatch", "otel", "cloudwatch"};
+	static const size_t entries[] = {3, 3, 3 * 7}; /* rewritten names are not taken apart */
+	char *name = (char *)(uintptr_t)"__name__", separator[] = ";", regex[] = "aws_(.*)", replacement[] = "cw_$1";
+	static struct fixture f;
+	make_points(&f);
+	for (size_t i = 1; i < POINTS; i += 3)
+		f.p[i].unit = SP_LIT("By/s");
+	struct sp_buf body = body_of(CW_OTLP10, f.p, POINTS, 100);
+	Standpipe__Group groups[] = {cloudwatch_group(), cloudwatch_group(), cloudwatch_group()};
+	Standpipe__Group *pointers[] = {&groups[0], &groups[1], &groups[2]};
+	Standpipe__Relabel rule = STANDPIPE__RELABEL__INIT, *rules[] = {&rule};
+	rule.source_labels = &name;
+	rule.n_source_labels = 1;
+	rule.target_label = name;
+	rule.separator = separator;
+	rule.regex = regex;
+	rule.replacement = replacement;
+	rule.action = (char *)(uintptr_t)"replace";
+	groups[2].relabel = rules;
+	groups[2].n_relabel = 1;
+	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+	plan.groups = pointers;
+	plan.n_groups = 3;
+	for (size_t i = 0; i < 3; i++)
+		groups[i].naming = (char *)(uintptr_t)presets[i];
+	lib_one_tenant(&plan);
+	struct converter *c = converter_new((size_t)256 << 20);
+	assert_int_equal(converter_plan(c, &plan, NULL), SP_OK);
+	for (int round = 0; round < 2; round++) { /* the second finds everything kept */
+		struct convert_in in = input(&body);
+		struct convert_out out;
+		assert_int_equal(converter_run(c, &in, &out, NULL), SP_OK);
+		assert_int_equal(out.n_groups, 3);
+		for (size_t i = 0; i < 3; i++) {
+			struct info *info = NULL;
+			size_t series = 0;
+			assert_int_equal(info_read(out.groups[i].info, &info, NULL), SP_OK);
+			expect_informed(&out.groups[i], info,
+				i == 1 ? STANDPIPE__INFO_ENTRY__TYPE__SUMMARY : STANDPIPE__INFO_ENTRY__TYPE__GAUGE, &series);
+			assert_true(series > POINTS / 2);
+			assert_in_range(out.groups[i].info.n, entries[i] * 40, entries[i] * 120); /* each metric is there once, in whatever many shards */
+			info_free(&info);
+		}
+	}
+	converter_free(&c);
+	sp_buf_free(&body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_formats_make_the_same_bytes),
 		cmocka_unit_test(formats_may_be_mixed_and_the_last_arrival_wins),
+		cmocka_unit_test(each_series_finds_what_its_metric_is),
 		cmocka_unit_test(a_gzip_body_is_the_same_body),
 		cmocka_unit_test(what_cannot_be_understood_is_refused_with_its_code),
 		cmocka_unit_test(request_ids),

@@ -225,6 +225,21 @@ static void labels_are(const struct naming_preset *preset, const char *const *di
 	sp_arena_free(&arena);
 }
 
+static void a_unit_is_said_in_words(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {{"By", "bytes"}, {"s", "seconds"}, {"%", "percent"}, {"By/s", "bytes_per_second"},
+		{"{Count}", ""}, {"1", ""}, {"", ""}, {"{Count}/s", "per_second"}, {"bit/s", "bit_per_second"}, {"kBy", "kilobytes"},
+		{"__odd unit/{x}", "odd_unit"}, {"TBy/s/s", "terabytes_per_s_s"}};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct sp_buf out = {0};
+		naming_unit(&out, sp_str(cases[i][0]));
+		sp_buf_u8(&out, 0);
+		assert_string_equal((char *)out.p, cases[i][1]);
+		sp_buf_free(&out);
+	}
+}
+
 static void dimensions_become_snake_case_labels(void **state)
 {
 	(void)state;
@@ -314,6 +329,7 @@ int main(void)
 		cmocka_unit_test(each_preset_has_labels_of_its_own),
 		cmocka_unit_test(percentiles_and_other_statistics_have_suffixes),
 		cmocka_unit_test(an_odd_statistic_never_takes_the_place_of_a_known_one),
+		cmocka_unit_test(a_unit_is_said_in_words),
 		cmocka_unit_test(dimensions_become_snake_case_labels),
 		cmocka_unit_test(a_dimension_never_takes_an_identity_or_reserved_name),
 		cmocka_unit_test(equal_labels_are_numbered_in_byte_order_of_the_names),

@@ -1,0 +1,31 @@
+/* info - type, unit and help of the metrics of a payload, kept beside it in the spool (column payload.info).
+ *
+ * 4 bytes CRC32C (little endian), then a packed Info: one entry for each metric, by the name that its series begin with. A series
+ * finds its entry by its __name__, or by what is left of it without its last `_` segments (the statistic), the longest first.
+ * One thread. Entries are borrowed from the Info that was read.
+ */
+#ifndef PROTO_INFO_H
+#define PROTO_INFO_H
+
+#include "common/bytes.h"
+#include "proto/standpipe.pb-c.h"
+
+#define INFO_MAX_BYTES ((size_t)256 << 10) /* of one payload; series of further metrics have no entry */
+
+/* What is said of a metric, without its name: can be kept and added to many payloads. Strings are UTF-8. */
+void info_describe(struct sp_buf *out, Standpipe__InfoEntry__Type type, struct sp_bytes unit, struct sp_bytes help);
+
+/* out becomes one packed info. False: the limit is reached, it was left out. An info without entries is empty. */
+void info_begin(struct sp_buf *out);
+bool info_add(struct sp_buf *out, struct sp_bytes name, struct sp_bytes said);
+void info_end(struct sp_buf *out);
+
+struct info;
+
+/* SP_BAD_DATA when it is damaged. Nothing at all is an info without entries. */
+SP_CHECKED enum sp_status info_read(struct sp_bytes packed, struct info **out, struct sp_why *why);
+void info_free(struct info **i);
+/* NULL when nothing is known of that series. */
+const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes series_name);
+
+#endif
