@@ -338,14 +338,6 @@ static bool read_line(const json_t *line, struct sp_arena *arena, struct cw_poin
 	return true;
 }
 
-static bool repeats_a_key(struct sp_bytes text)
-{
-	json_error_t error;
-	json_t *root = json_loadb((const char *)text.p, text.n, JSON_ALLOW_NUL | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
-	json_decref(root);
-	return !root;
-}
-
 /* What jansson refuses for a reason that is none here: AGREE_REFUSED when it is one here too. */
 static enum agree refusal(const json_error_t *error)
 {
@@ -356,6 +348,8 @@ static enum agree refusal(const json_error_t *error)
 		return AGREE_BEYOND_DOUBLE;
 	case json_error_null_byte_in_key:
 		return AGREE_NUL;
+	case json_error_duplicate_key:
+		return AGREE_REPEATED_KEY;
 	default:
 		return AGREE_REFUSED;
 	}
@@ -382,7 +376,7 @@ static enum agree read_record(struct sp_bytes in, struct reading *r)
 		if (r->n_roots == MOST)
 			return AGREE_ONEOF;
 		struct sp_bytes rest = sp_bytes(in.p + at, in.n - at);
-		json_t *root = json_loadb((const char *)rest.p, rest.n, JSON_ALLOW_NUL | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &error);
+		json_t *root = json_loadb((const char *)rest.p, rest.n, JSON_ALLOW_NUL | JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL | JSON_REJECT_DUPLICATES, &error);
 		r->roots[r->n_roots++] = root;
 		if (!root && refusal(&error) != AGREE_REFUSED)
 			return refusal(&error);
@@ -392,8 +386,6 @@ static enum agree read_record(struct sp_bytes in, struct reading *r)
 			at = newline ? (size_t)(newline + 1 - in.p) : in.n;
 			continue;
 		}
-		if (repeats_a_key(rest))
-			return AGREE_REPEATED_KEY;
 		if (!read_line(root, r->arena, &r->points, &reason))
 			return AGREE_NUMBER_AS_TEXT;
 		if (reason)
