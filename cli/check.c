@@ -140,7 +140,7 @@ int check_main(int argc, char **argv)
 	}
 	if (s->ingest_keys_dir) {
 		struct settings *main_only = s;
-		enum sp_status status = keys_dir_new(&conf, main_only->ingest_keys_dir, SP_ROLE_ALL, &dir, &s, &why);
+		enum sp_status status = keys_dir_new(&conf, main_only->ingest_keys_dir, SP_ROLE_ALL, false, &dir, &s, &why);
 		settings_free(&main_only);
 		if (status != SP_OK) {
 			printf("error: %s\n", why.text);

@@ -40,6 +40,7 @@ struct child {
 	unsigned restarts;
 	struct sp_timer timer; /* to the next start; when stopping, to SIGKILL */
 	bool stopping, due;    /* due: a restart waits for its turn */
+	bool again;	       /* nobody asked for its end: what went wrong in its files meanwhile must not keep it from starting */
 };
 
 struct children {
@@ -176,7 +177,8 @@ static void start(void *arg)
 {
 	struct child *c = arg;
 	char worker[16], *path = sp_asprintf("%s/standpipe-%s", c->all->libexec, roles[c->role].name);
-	const char *argv[] = {path, "--view-fd", "3", c->worker >= 0 ? "--worker" : NULL, worker, NULL};
+	const char *again = c->again ? "--again" : NULL;
+	const char *argv[] = {path, "--view-fd", "3", c->worker >= 0 ? "--worker" : again, c->worker >= 0 ? worker : NULL, NULL};
 	char *env[16];
 	int view = sealed_copy(sp_buf_view(&c->all->views[c->role]));
 	snprintf(worker, sizeof worker, "%d", c->worker);
@@ -292,6 +294,7 @@ static void ended(struct child *c, int status)
 		return;
 	}
 	c->restarts += !asked;
+	c->again = !asked;
 	c->backoff_ms = asked ? 0 : c->backoff_ms;
 	schedule(c);
 	restart_more(ch);

@@ -107,8 +107,9 @@ SP_CHECKED enum sp_status secret_read(const char *path, struct sp_buf *out, stru
 void settings_start_log(const struct settings *s, const char *role, int worker);
 
 /* The start of every role's main: conf_read_usual, or --view-fd N from the supervisor. Prints the reason and exits 78 on a bad configuration.
- * keys: also reads ingest.keys_dir; NULL in *keys when there is none. May be NULL: then the directory is not looked at. */
+ * keys: also reads ingest.keys_dir (keys_dir_new, with `again`); NULL in *keys when there is none. May be NULL: then the directory is
+ * not looked at. */
 struct keys_dir;
-struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd, struct keys_dir **keys);
+struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd, bool again, struct keys_dir **keys);
 
 #endif

@@ -134,33 +134,35 @@ static void forget_missing(struct keys_dir *d)
 	d->n = kept;
 }
 
-static enum sp_status unreadable(struct keys_dir *d, bool first, int error, struct sp_why *why)
+/* What becomes of faults: all but STOP_AT_FAULT go on with the next file. */
+enum faults { STOP_AT_FAULT, LOG_FAULTS, PASS_OVER };
+
+static enum sp_status unreadable(struct keys_dir *d, enum faults faults, int error, struct sp_why *why)
 {
 	enum sp_status status = sp_fail(why, SP_CONFIG, "ingest.keys_dir: cannot read %s: %s", d->path, strerror(error));
-	if (!first && !d->trouble)
+	if (faults == LOG_FAULTS && !d->trouble)
 		complain(d, NULL, why);
 	d->trouble = true;
 	return status;
 }
 
-/* first: the first fault ends it and is returned; later ones are logged and passed over. */
-static enum sp_status look(struct keys_dir *d, bool first, struct sp_why *why)
+static enum sp_status look(struct keys_dir *d, enum faults faults, struct sp_why *why)
 {
 	DIR *dir = opendir(d->path);
 	enum sp_status status = SP_OK;
 	if (!dir)
-		return unreadable(d, first, errno, why);
+		return unreadable(d, faults, errno, why);
 	bool too_many = false;
 	for (size_t i = 0; i < d->n; i++)
 		d->v[i].there = false;
 	errno = 0;
-	for (const struct dirent *e; !(first && status != SP_OK) && (e = readdir(dir)); errno = 0) {
+	for (const struct dirent *e; !(faults == STOP_AT_FAULT && status != SP_OK) && (e = readdir(dir)); errno = 0) {
 		size_t n = strlen(e->d_name), end = sizeof suffix - 1;
 		if (e->d_name[0] == '.' || n <= end || strcmp(e->d_name + n - end, suffix) != 0)
 			continue;
 		struct file *f = file_get(d, sp_bytes(e->d_name, n - end));
 		status = f ? look_at_file(d, f, why) : sp_fail(why, SP_CONFIG, "%s holds more than %d files", d->path, KEYS_DIR_FILES_MAX);
-		if (status != SP_OK && !first && (f || !d->trouble))
+		if (status != SP_OK && faults == LOG_FAULTS && (f || !d->trouble))
 			complain(d, f ? f->name : NULL, why);
 		too_many |= !f;
 		d->trouble |= !f;
@@ -168,7 +170,7 @@ static enum sp_status look(struct keys_dir *d, bool first, struct sp_why *why)
 	int error = errno; /* a list that broke off does not say what is missing */
 	closedir(dir);
 	if (error)
-		return unreadable(d, first, error, why);
+		return unreadable(d, faults, error, why);
 	d->trouble = too_many;
 	forget_missing(d);
 	return status;
@@ -204,14 +206,25 @@ static void count(const struct keys_dir *d)
 	sp_metric_set(M_KEYS_DIR_BAD, NULL, (double)bad);
 }
 
-enum sp_status keys_dir_new(
-    struct conf **base, const char *path, enum sp_role role, struct keys_dir **out, struct settings **settings, struct sp_why *why)
+/* Whatever is wrong now is news to the next look. */
+static void forget_faults(struct keys_dir *d)
+{
+	d->trouble = false;
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i].bad)
+			d->v[i].seen = (struct sp_watch){0};
+}
+
+enum sp_status keys_dir_new(struct conf **base, const char *path, enum sp_role role, bool again, struct keys_dir **out,
+    struct settings **settings, struct sp_why *why)
 {
 	struct keys_dir *d = sp_new(struct keys_dir);
 	*d = (struct keys_dir){.base = *base, .path = sp_strdup(path), .role = role};
 	*base = NULL;
-	enum sp_status status = look(d, true, why);
-	if (status == SP_OK)
+	enum sp_status status = look(d, again ? PASS_OVER : STOP_AT_FAULT, why);
+	if (again)
+		forget_faults(d);
+	if (status == SP_OK || again)
 		status = load(d, settings, why);
 	if (status != SP_OK) {
 		keys_dir_free(&d);
@@ -241,7 +254,7 @@ struct settings *keys_dir_poll(struct keys_dir *d)
 {
 	struct settings *fresh = NULL;
 	struct sp_why why = {.text = ""};
-	(void)!look(d, false, &why); /* logged there */
+	(void)!look(d, LOG_FAULTS, &why);
 	count(d);
 	if (!d->changed)
 		return NULL;

@@ -15,9 +15,10 @@
 struct keys_dir;
 
 /* Takes over *base, the configuration without the directory. The settings (the caller's) hold the keys of both. A file that is
- * wrong or a name that is in both: SP_CONFIG with file and line. */
-SP_CHECKED enum sp_status keys_dir_new(
-    struct conf **base, const char *path, enum sp_role role, struct keys_dir **out, struct settings **settings, struct sp_why *why);
+ * wrong or a name that is in both: SP_CONFIG with file and line. again: it has worked before, so what has become wrong since is
+ * left out, and the first poll says so. */
+SP_CHECKED enum sp_status keys_dir_new(struct conf **base, const char *path, enum sp_role role, bool again, struct keys_dir **out,
+    struct settings **settings, struct sp_why *why);
 void keys_dir_free(struct keys_dir **d);
 
 /* Looks again. NULL when nothing has changed, else all settings anew (the caller's). A file that is wrong keeps its former

@@ -571,7 +571,7 @@ enum sp_status conf_read_usual(struct conf *c, const char *config_path, struct s
 	return status == SP_OK ? conf_read_env(c, environ, why) : status;
 }
 
-struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd, struct keys_dir **keys)
+struct settings *settings_for_role(enum sp_role role, const char *config_path, int view_fd, bool again, struct keys_dir **keys)
 {
 	struct conf *c = conf_new();
 	struct settings *s = NULL;
@@ -584,7 +584,7 @@ struct settings *settings_for_role(enum sp_role role, const char *config_path, i
 		status = settings_load(c, role, &s, &why);
 	if (status == SP_OK && keys && s->ingest_keys_dir) {
 		struct settings *main_only = s;
-		status = keys_dir_new(&c, main_only->ingest_keys_dir, role, keys, &s, &why);
+		status = keys_dir_new(&c, main_only->ingest_keys_dir, role, again, keys, &s, &why);
 		settings_free(&main_only);
 	}
 	conf_free(&c);

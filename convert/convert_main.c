@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage();
-	c.settings = settings_for_role(SP_ROLE_CONVERT, config, view_fd, NULL);
+	c.settings = settings_for_role(SP_ROLE_CONVERT, config, view_fd, false, NULL);
 	settings_start_log(c.settings, "convert", c.slot);
 	sp_alloc_tune();
 	c.loop = sp_loop_new();

@@ -156,14 +156,17 @@ static int ingest_run(struct settings *settings, struct keys_dir *keys)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"view-fd", required_argument, NULL, 'v'}, {0}};
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"view-fd", required_argument, NULL, 'v'}, {"again", no_argument, NULL, 'a'}, {0}};
 	const char *config = NULL;
 	int view_fd = -1;
+	bool again = false;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'c')
 			config = optarg;
 		else if (o == 'v')
 			view_fd = (int)strtol(optarg, NULL, 10);
+		else if (o == 'a')
+			again = true;
 		else
 			return SP_EXIT_USAGE;
 	}
@@ -173,7 +176,7 @@ int main(int argc, char **argv)
 	}
 	sp_alloc_tune();
 	struct keys_dir *keys = NULL;
-	struct settings *settings = settings_for_role(SP_ROLE_INGEST, config, view_fd, &keys);
+	struct settings *settings = settings_for_role(SP_ROLE_INGEST, config, view_fd, again, &keys);
 	settings_start_log(settings, "ingest", -1);
 	sp_metric_set(M_BUILD_INFO, SP_L(STANDPIPE_VERSION), 1);
 	srandom((unsigned)sp_mono_now().ms);

@@ -97,6 +97,13 @@ static enum sp_status read_key(struct key *k, struct sp_why *why)
 	return SP_OK;
 }
 
+static void report(struct key *k, const struct sp_why *why)
+{
+	sp_log(SP_LOG_ERROR, "key.unreadable", sp_f_str("key", k->settings->name), sp_f_str("reason", why->text),
+		sp_f_str("msg", k->n_digests ? "the former key stays in force" : "nobody can use it"), SP_LOG_END);
+	k->reported = true;
+}
+
 static void read_again(struct key *k, bool changed)
 {
 	struct sp_why why = {.text = ""};
@@ -107,9 +114,7 @@ static void read_again(struct key *k, bool changed)
 		sp_log(SP_LOG_INFO, "key.changed", sp_f_str("key", k->settings->name), sp_f_u64("secrets", k->n_digests), SP_LOG_END);
 		k->reported = false;
 	} else if (!k->reported) {
-		sp_log(SP_LOG_ERROR, "key.unreadable", sp_f_str("key", k->settings->name), sp_f_str("reason", why.text),
-			sp_f_str("msg", "the former key stays in force"), SP_LOG_END);
-		k->reported = true;
+		report(k, &why);
 	}
 }
 
@@ -124,6 +129,10 @@ enum sp_status keys_new(const struct settings *s, struct keys_dir *dir, struct k
 	for (; k->n < s->n_keys && status == SP_OK; k->n++) {
 		k->v[k->n].settings = &s->keys[k->n];
 		status = read_key(&k->v[k->n], why);
+		if (status != SP_OK && dir && s->keys[k->n].in_dir) {
+			report(&k->v[k->n], why);
+			status = SP_OK;
+		}
 	}
 	if (status != SP_OK) {
 		keys_free(&k);

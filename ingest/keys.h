@@ -19,7 +19,8 @@
 struct keys;
 struct key;
 
-/* SP_CONFIG when a file cannot be read or holds no usable key. Both must outlive it; dir, from which s was made, may be NULL. */
+/* SP_CONFIG when a file cannot be read or holds no usable key. dir, from which s was made, may be NULL; of its keys such a one is only
+ * logged, and tried again: one tenant's fault is not that of all. Both must outlive it. */
 SP_CHECKED enum sp_status keys_new(const struct settings *s, struct keys_dir *dir, struct keys **out, struct sp_why *why);
 void keys_free(struct keys **k);
 /* Once a second. After it the keys found before are not valid any more. */

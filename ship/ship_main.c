@@ -204,9 +204,10 @@ static int run(struct settings *settings, struct keys_dir *keys)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"view-fd", required_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	    {"view-fd", required_argument, NULL, 'v'}, {"again", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	const char *config = NULL;
 	int view_fd = -1;
+	bool again = false;
 	if (argc > 1 && argv[1][0] != '-')
 		return tools_main(argc - 1, argv + 1);
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -217,6 +218,9 @@ int main(int argc, char **argv)
 		case 'v':
 			view_fd = (int)strtol(optarg, NULL, 10);
 			break;
+		case 'a':
+			again = true;
+			break;
 		default:
 			fprintf(o == 'h' ? stdout : stderr,
 			    "usage: standpipe-ship [--config FILE]\n"
@@ -225,7 +229,7 @@ int main(int argc, char **argv)
 		}
 	sp_alloc_tune();
 	struct keys_dir *keys = NULL;
-	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd, &keys);
+	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd, again, &keys);
 	settings_start_log(settings, "ship", -1);
 	srandom((unsigned)sp_wall_ms() ^ (unsigned)getpid() << 16); /* jitter, nothing else */
 	return run(settings, keys);

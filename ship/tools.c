@@ -357,7 +357,7 @@ int tools_main(int argc, char **argv)
 		words[1][strspn(words[1], "0123456789.")] == 0;
 	if (t.table == INSPECT_TABLES || (!ls && !is_show))
 		return usage(argv[0]);
-	t.settings = settings_for_role(SP_ROLE_SHIP, config, -1, NULL);
+	t.settings = settings_for_role(SP_ROLE_SHIP, config, -1, false, NULL);
 	t.curl = curl_easy_init();
 	SP_BUG_IF(!t.curl);
 	enum sp_status status = ls ? list(&t, &why) : show(&t, words[1], &why);

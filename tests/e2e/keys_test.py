@@ -3,6 +3,7 @@ import base64
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -174,6 +175,20 @@ def test_a_broken_tenant_file_changes_nothing_and_is_refused_at_the_start(text, 
         t.put("red", broken)
         t.relay.stop()
         assert command("run", "--config", t.relay.config).returncode == 78
+
+
+def test_a_role_that_dies_comes_back_without_the_tenant_whose_file_is_broken():
+    with tenants(red="labels: {team: red}\n", blue="labels: {team: blue}\n") as (t, keys):
+        t.put("red", "nonsense: 1\n")
+        relay.wait_for(lambda: t.relay.metric("standpipe_keys_dir_bad_files") == 2)  # in both roles
+        for role in ("ship", "ingest"):
+            os.kill(t.relay.pids(role)[0], signal.SIGKILL)
+        t.taken(keys["blue"], 0)
+        assert t.relay.post(points(1), key=keys["red"]).status in (401, 503)
+        t.relay.drained()
+        assert {s["team"] for s in arrived(t.a, 0)} == {"blue"} and arrived(t.a, 1) == []
+        relay.wait_for(lambda: [e["role"] for e in t.relay.events("keys_dir.bad")].count("ingest") == 2)
+        assert t.relay.process.poll() is None
 
 
 def test_a_key_is_made_once_and_kept_as_a_hash(tmp_path):

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -35,11 +36,13 @@ static void take_away(const char *name)
 	assert_int_equal(unlink(path), 0);
 }
 
+static bool again;
+
 static enum sp_status open_dir(enum sp_role role, struct keys_dir **d, struct settings **s, struct sp_why *why)
 {
 	struct conf *base = conf_new();
 	assert_int_equal(conf_read_yaml_text(base, "main.yaml", sp_str(main_file), why), SP_OK);
-	enum sp_status status = keys_dir_new(&base, dir, role, d, s, why);
+	enum sp_status status = keys_dir_new(&base, dir, role, again, d, s, why);
 	assert_null(base);
 	return status;
 }
@@ -157,6 +160,71 @@ static void a_broken_file_at_the_start_is_refused_with_its_place(void **state)
 	take_away("No Name.yaml");
 }
 
+static void who_starts_again_leaves_out_what_has_become_wrong(void **state)
+{
+	struct keys_dir *d;
+	struct settings *s;
+	struct sp_why why;
+	(void)state;
+	put("a.yaml", "nonsense: 1\n");
+	put("b.yaml", "value: x\n");
+	again = true;
+	assert_int_equal(open_dir(SP_ROLE_ALL, &d, &s, &why), SP_OK);
+	assert_null(key(s, "a"));
+	assert_string_equal(key(s, "b")->value, "x");
+	settings_free(&s);
+	assert_null(keys_dir_poll(d));
+	put("a.yaml", "value: y\n");
+	s = keys_dir_poll(d);
+	assert_string_equal(key(s, "a")->value, "y");
+	settings_free(&s);
+	keys_dir_free(&d);
+	take_away("a.yaml");
+	take_away("b.yaml");
+	/* Without the directory there are the keys of the main file. */
+	char elsewhere[80];
+	snprintf(elsewhere, sizeof elsewhere, "%s.away", dir);
+	assert_int_equal(rename(dir, elsewhere), 0);
+	assert_int_equal(open_dir(SP_ROLE_ALL, &d, &s, &why), SP_OK);
+	assert_int_equal(s->n_keys, 1);
+	settings_free(&s);
+	keys_dir_free(&d);
+	assert_int_equal(rename(elsewhere, dir), 0);
+	again = false;
+}
+
+/* As Kubernetes mounts a ConfigMap: files are links through ..data, which is replaced. */
+static void files_may_be_links_that_all_change_at_once(void **state)
+{
+	struct keys_dir *d;
+	struct settings *s;
+	struct sp_why why;
+	char one[96], two[96], data[96], fresh[96], link[96];
+	(void)state;
+	snprintf(one, sizeof one, "%s/..1", dir);
+	snprintf(two, sizeof two, "%s/..2", dir);
+	snprintf(data, sizeof data, "%s/..data", dir);
+	snprintf(fresh, sizeof fresh, "%s/..fresh", dir);
+	snprintf(link, sizeof link, "%s/a.yaml", dir);
+	assert_int_equal(mkdir(one, 0700) | mkdir(two, 0700), 0);
+	put("..1/a.yaml", "value: x\n");
+	put("..2/a.yaml", "value: y\n");
+	assert_int_equal(symlink("..1", data) | symlink("..data/a.yaml", link), 0);
+	assert_int_equal(open_dir(SP_ROLE_ALL, &d, &s, &why), SP_OK);
+	assert_string_equal(key(s, "a")->value, "x");
+	settings_free(&s);
+	assert_int_equal(symlink("..2", fresh) | rename(fresh, data), 0);
+	s = keys_dir_poll(d);
+	assert_string_equal(key(s, "a")->value, "y");
+	settings_free(&s);
+	keys_dir_free(&d);
+	take_away("a.yaml");
+	take_away("..1/a.yaml");
+	take_away("..2/a.yaml");
+	take_away("..data");
+	assert_int_equal(rmdir(one) | rmdir(two), 0);
+}
+
 static void both_roles_refuse_the_same(void **state)
 {
 	static const struct {
@@ -202,6 +270,8 @@ int main(void)
 		cmocka_unit_test(keys_come_change_and_go),
 		cmocka_unit_test(a_broken_file_keeps_its_former_content_and_holds_up_no_other),
 		cmocka_unit_test(a_broken_file_at_the_start_is_refused_with_its_place),
+		cmocka_unit_test(who_starts_again_leaves_out_what_has_become_wrong),
+		cmocka_unit_test(files_may_be_links_that_all_change_at_once),
 		cmocka_unit_test(both_roles_refuse_the_same),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
