@@ -403,6 +403,23 @@ static void all_statistics_and_metrics_of_a_resource_share_a_shard_for_ever(void
 	}
 }
 
+static void a_summary_stays_together_too(void **state)
+{
+	(void)state;
+	Standpipe__Group g = cloudwatch_group();
+	g.naming = (char *)(uintptr_t)"otel";
+	struct cw_point p = rich();
+	for (uint32_t shards = 1; shards < 40; shards++) {
+		struct encoder *e;
+		g.shards = shards;
+		assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
+		struct convert_group out = run(e, &p, 1);
+		assert_int_equal(out.n_slices, 1);
+		assert_int_equal(out.slices[0].series, 6);
+		encoder_free(&e);
+	}
+}
+
 static void order_of_arrival_changes_nothing_but_the_order_of_metrics(void **state)
 {
 	(void)state;
@@ -843,6 +860,7 @@ int main(void)
 		cmocka_unit_test(values_that_are_not_utf8_are_repaired),
 		cmocka_unit_test(two_metrics_of_one_name_meet_in_one_series),
 		cmocka_unit_test(all_statistics_and_metrics_of_a_resource_share_a_shard_for_ever),
+		cmocka_unit_test(a_summary_stays_together_too),
 		cmocka_unit_test(order_of_arrival_changes_nothing_but_the_order_of_metrics),
 		cmocka_unit_test(slices_stay_within_their_limits),
 		cmocka_unit_test(a_long_series_is_cut_into_pieces_in_order),
