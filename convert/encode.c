@@ -12,7 +12,7 @@
 
 #define KEPT_BYTES (4u << 20) /* of a buffer, from one delivery to the next */
 
-enum further_count { COUNT_COLLISIONS, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, FURTHER_COUNTS };
+enum further_count { COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, FURTHER_COUNTS };
 
 struct encoder {
 	uint32_t id, shards, max_samples;
@@ -64,7 +64,7 @@ struct loose {
 static void make_counts(struct encoder *e)
 {
 	static const enum sp_metric further[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = M_CONVERT_NAME_COLLISIONS,
-	    [COUNT_CUT] = M_CONVERT_LABELS_CUT, [COUNT_LIMITED] = M_CONVERT_RELABEL_LIMITED,
+	    [COUNT_MENDED] = M_CONVERT_MENDED_VALUES, [COUNT_CUT] = M_CONVERT_LABELS_CUT, [COUNT_LIMITED] = M_CONVERT_RELABEL_LIMITED,
 	    [COUNT_UNINFORMED] = M_CONVERT_UNINFORMED};
 	const struct filter *filter = mapping_filter(e->mapping);
 	e->n_verdicts = filter ? (size_t)filter_verdicts(filter) : 0;
@@ -83,7 +83,7 @@ static void update_counts(struct encoder *e)
 {
 	const struct rewriter *w = e->rewriter;
 	uint64_t now[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = mapping_collisions(e->mapping),
-	    [COUNT_CUT] = w ? rewriter_cut(w) : mapping_cut(e->mapping), [COUNT_LIMITED] = w ? rewriter_limited(w) : 0,
+	    [COUNT_MENDED] = mapping_mended(e->mapping), [COUNT_CUT] = w ? rewriter_cut(w) : mapping_cut(e->mapping), [COUNT_LIMITED] = w ? rewriter_limited(w) : 0,
 	    [COUNT_UNINFORMED] = e->uninformed};
 	for (size_t i = 0; i < FURTHER_COUNTS; i++) {
 		e->counts[e->n_counts - FURTHER_COUNTS + i].n = now[i] - e->seen[i];

@@ -71,6 +71,7 @@ struct mapping {
 	struct sp_buf key;       /* of the entry looked for */
 	struct sp_bytes *values; /* of the labels of the point at hand */
 	size_t n_values;
+	uint64_t n_mended; /* values */
 };
 
 static enum sp_status read_statistics(char *const *words, size_t n, uint8_t *wants, struct sp_why *why)
@@ -538,6 +539,19 @@ static struct sp_bytes label_value(const struct mapping *m, const struct naming_
 	return (struct sp_bytes){0};
 }
 
+static enum sp_status clean_value(
+    struct mapping *m, struct sp_bytes from, struct sp_arena *arena, struct sp_bytes *value)
+{
+	enum sp_status status = utf8_clean(from, arena, value);
+	m->n_mended += status == SP_OK && value->p != from.p;
+	return status;
+}
+
+uint64_t mapping_mended(const struct mapping *m)
+{
+	return m->n_mended;
+}
+
 /* A value in small letters, those beyond ASCII excepted. */
 static enum sp_status lower(struct sp_bytes *value, struct sp_arena *arena)
 {
@@ -581,7 +595,7 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 		is_there = label->is_default && (is_there || m->values[i - 1].n);
 		if (is_there)
 			*value = (struct sp_bytes){0};
-		else if (utf8_clean(label_value(m, label, p, metric), arena, value) != SP_OK ||
+		else if (clean_value(m, label_value(m, label, p, metric), arena, value) != SP_OK ||
 			 (is_lowered(m, label->from) && lower(value, arena) != SP_OK))
 			return SP_NO_MEM;
 		if (m->has_limits && value->n) {

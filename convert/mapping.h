@@ -57,6 +57,8 @@ uint64_t mapping_cut(const struct mapping *m);
 const struct filter *mapping_filter(const struct mapping *m);
 /* How many metrics got the name of another one since mapping_new; each is logged when it is first met. */
 uint64_t mapping_collisions(const struct mapping *m);
+/* Values that were not UTF-8, so far. */
+uint64_t mapping_mended(const struct mapping *m);
 /* The same without the labels that say whose point it is. SP_NO_MEM when the arena is spent. */
 SP_CHECKED enum sp_status mapping_without_origin(
     const struct mapping *m, const struct mapped *in, struct sp_arena *arena, struct mapped *out);

@@ -202,6 +202,9 @@ enum refusal request_check(struct request *r, const struct settings *s)
 	struct sp_bytes coding = r->header[HEADER_CONTENT_ENCODING];
 	r->gzip = sp_eq_nocase(coding, SP_LIT("gzip")) || sp_eq_nocase(coding, SP_LIT("x-gzip"));
 	r->expects_continue = sp_eq_nocase(r->header[HEADER_EXPECT], SP_LIT("100-continue"));
+	bool bad_id = r->has[HEADER_REQUEST_ID] && !is_usable_id(r->header[HEADER_REQUEST_ID]);
+	if (bad_id)
+		r->header[HEADER_REQUEST_ID] = (struct sp_bytes){0}; /* no answer echoes it */
 	if (!is_our_path(s, r->path))
 		return REFUSE_PATH;
 	if (!r->is_post)
@@ -210,7 +213,7 @@ enum refusal request_check(struct request *r, const struct settings *s)
 		return REFUSE_EXPECT;
 	if (r->has[HEADER_PROTOCOL_VERSION] && !sp_eq(r->header[HEADER_PROTOCOL_VERSION], SP_LIT("1.0")))
 		return REFUSE_PROTOCOL;
-	if (r->has[HEADER_REQUEST_ID] && !is_usable_id(r->header[HEADER_REQUEST_ID]))
+	if (bad_id)
 		return REFUSE_REQUEST_ID;
 	if (r->has[HEADER_CONTENT_TYPE] && !is_json_type(r->header[HEADER_CONTENT_TYPE]))
 		return REFUSE_TYPE;
