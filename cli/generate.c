@@ -82,7 +82,7 @@ static int print_name(char *out, size_t room, uint64_t h, size_t resource)
 {
 	static const char *const stages[] = {"prod", "prod", "prod", "staging", "dev"};
 	static const char *const services[] = {"checkout", "payments", "search", "catalog", "orders", "inventory", "billing", "accounts", "gateway",
-		"notification", "reporting"};
+		"mailer", "reports"};
 	static const char *const parts[] = {"api", "worker", "web", "events", "batch", "primary"};
 	return snprintf(out, room, "%s-%s-%s-%zu", stages[h % 5], services[(h >> 8) % 11], parts[(h >> 16) % 6], resource);
 }
@@ -147,8 +147,10 @@ void generate_point(const struct generate *g, size_t series, int64_t minute, str
 	if (p->count == 0 || (h >> 8) % 8 < 3)
 		return;
 	bool percent = strcmp(p->unit, "%") == 0, whole = strcmp(p->unit, "{Count}") == 0 || strcmp(p->unit, "By") == 0;
+	/* Small numbers are as frequent as large ones. */
 	double part = whole ? 1 : 8;
-	double low = (double)(h >> 16 & (percent ? 0x1ff : 0xffff)) / part, high = low + (double)(h >> 32 & (percent ? 0xff : 0xfff)) / part;
+	double low = (double)((h >> 16 & (percent ? 0x1ff : 0xffff)) >> (h >> 48) % (percent ? 4 : 12)) / part;
+	double high = low + (double)((h >> 32 & (percent ? 0xff : 0xfff)) >> (h >> 52) % 8) / part;
 	if (family_of(series)->negative && (h >> 44 & 7) == 0)
 		low = high = -1;
 	p->min = low;
