@@ -243,6 +243,8 @@ static void fill_outcome(const struct job *j, const Standpipe__Done *m, struct o
 		break;
 	case STANDPIPE__DONE__STATUS__BUSY:
 		*out = is_busy;
+		if (m->text[0])
+			out->text = m->text;
 		break;
 	default:
 		*out = cannot_store;

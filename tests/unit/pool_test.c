@@ -15,7 +15,7 @@
 
 struct answer {
 	int times, http_status;
-	char code[32], result[32], request_id[64];
+	char code[32], result[32], request_id[64], text[64];
 };
 
 static struct stage stage;
@@ -50,6 +50,7 @@ static void note(void *arg, const struct outcome *o)
 	snprintf(a->code, sizeof a->code, "%s", o->code ? o->code : "");
 	snprintf(a->result, sizeof a->result, "%s", o->result);
 	snprintf(a->request_id, sizeof a->request_id, "%s", o->request_id);
+	snprintf(a->text, sizeof a->text, "%s", o->text ? o->text : "");
 }
 
 static void body_back(void *arg, uint8_t *body, size_t n)
@@ -556,6 +557,8 @@ static void statuses_become_answers_firehose_understands(void **state)
 		peer_send(&w, &h, &m.base);
 		expect_answer(&a, cases[i].answer, cases[i].code, cases[i].result);
 		assert_string_equal(a.request_id, "from the body");
+		if (m.status == STANDPIPE__DONE__STATUS__BUSY) /* the worker knows what there is no room for */
+			assert_string_equal(a.text, "no");
 	}
 	peer_close(&w);
 }
