@@ -70,8 +70,9 @@ def test_presets_over_generated_points(fmt):
 
 @pytest.mark.parametrize("fmt, version", [("otlp07", 1), ("otlp10", 2)])
 def test_the_predecessors_series_of_generated_points(fmt, version):
-    # "My App": its dimensions clash, which the predecessor sent as illegal series (1.0.2) or joined (2.0.0)
-    points = [p for p in cloudwatch.some_points(300, T0, seed=6, minutes=2) if p["namespace"] not in ("My App", "AWS/ELB")]
+    # Left out: dimensions that clash, which the predecessor sent as illegal series (1.0.2) or joined (2.0.0), and metrics without dimensions,
+    # of which the maxima of all accounts are one series (2.0.0): which of them stays is anybody's guess.
+    points = [p for p in cloudwatch.some_points(300, T0, seed=6, minutes=2) if p["namespace"] not in ("My App", "AWS/ELB", "AWS/S3")]
     check_predecessor(cloudwatch.body([cloudwatch.record(points, fmt)]), [logzio.row(p, version) for p in points], version)
 
 
