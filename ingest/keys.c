@@ -107,11 +107,13 @@ static void report(struct key *k, const struct sp_why *why)
 static void read_again(struct key *k, bool changed)
 {
 	struct sp_why why = {.text = ""};
+	const struct key former = *k;
 	/* What could not be read is tried again each time: a change of its permissions is no change of the file. */
 	if (!changed && !k->reported)
 		return;
 	if (read_key(k, &why) == SP_OK) {
-		sp_log(SP_LOG_INFO, "key.changed", sp_f_str("key", k->settings->name), sp_f_u64("secrets", k->n_digests), SP_LOG_END);
+		if (k->n_digests != former.n_digests || memcmp(k->digests, former.digests, sizeof k->digests) != 0)
+			sp_log(SP_LOG_INFO, "key.changed", sp_f_str("key", k->settings->name), sp_f_u64("secrets", k->n_digests), SP_LOG_END);
 		k->reported = false;
 	} else if (!k->reported) {
 		report(k, &why);

@@ -3,6 +3,7 @@ import base64
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -63,6 +64,7 @@ def tenants(settings=None, **files):
     keys = {name: t.new(name, text) for name, text in files.items()}
     with t.relay:
         yield t, keys
+    shutil.rmtree(t.dir)
 
 
 def test_what_a_tenant_sends_arrives_at_its_destinations_with_its_labels():
@@ -148,6 +150,7 @@ def test_rotating_a_key_under_load_refuses_no_delivery_with_a_valid_key():
         assert set(new.stop()) == set(other.stop()) == {200}
         t.relay.drained()
         assert {s["team"] for m in (0, 2, 3) for s in arrived(t.a, m)} == {"red"}
+        assert [(e["key"], e["secrets"]) for e in t.relay.events("key.changed")] == [("red", 2), ("red", 1)]
         for secret in (fresh, keys["red"]):
             assert secret not in t.relay.log() + t.relay.get("/metrics")[1] + (t.dir / "red.yaml").read_text()
 
