@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 
 #define USER_AGENT "User-Agent: standpipe/" STANDPIPE_VERSION
@@ -30,7 +31,6 @@ struct post {
 	http_done_fn done;
 	void *arg;
 	struct post *next, **link; /* in client->posts */
-	int64_t retry_after_ms, samples_written;
 	size_t n_words;
 	char error[CURL_ERROR_SIZE];
 	char words[HTTP_ANSWER_MAX_BYTES];
@@ -45,37 +45,6 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	memcpy(post->words + post->n_words, p, take);
 	post->n_words += take;
 	return size * n; /* the rest is read and forgotten, so that the connection can be used again */
-}
-
-/* The value when line is the header `name`; name is in lower case and ends with a colon. */
-static bool header_is(struct sp_bytes line, const char *name, struct sp_bytes *value)
-{
-	size_t n = strlen(name);
-	if (line.n < n || !sp_eq_nocase(sp_bytes(line.p, n), sp_str(name)))
-		return false;
-	*value = sp_bytes(line.p + n, line.n - n);
-	while (value->n && (value->p[value->n - 1] == '\r' || value->p[value->n - 1] == '\n'))
-		value->n--;
-	return true;
-}
-
-static size_t on_header(char *p, size_t size, size_t n, void *arg)
-{
-	struct post *post = arg;
-	struct sp_bytes line = sp_bytes(p, size * n), value;
-	if (line.n > 5 && memcmp(p, "HTTP/", 5) == 0) { /* a new answer begins, after 100 Continue for instance */
-		post->retry_after_ms = SHIP_NO_RETRY_AFTER;
-		post->samples_written = -1;
-	} else if (header_is(line, "retry-after:", &value)) {
-		post->retry_after_ms = ship_retry_after_ms(value, sp_wall_ms());
-	} else if (header_is(line, "x-prometheus-remote-write-samples-written:", &value)) {
-		int64_t v = 0;
-		for (size_t i = 0; i < value.n && v < INT64_MAX / 100; i++)
-			if (value.p[i] >= '0' && value.p[i] <= '9')
-				v = v * 10 + (value.p[i] - '0');
-		post->samples_written = v;
-	}
-	return size * n;
 }
 
 static void post_free(struct post *p)
@@ -114,10 +83,18 @@ static enum ship_transport transport_of(CURLcode code, CURL *easy, long status)
 
 static void post_finish(struct post *p, CURLcode code)
 {
-	struct http_answer a = {.retry_after_ms = p->retry_after_ms, .samples_written = p->samples_written};
+	struct http_answer a = {.retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = -1};
+	struct curl_header *written;
+	curl_off_t retry_after = 0;
 	long status = 0;
 	curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(p->easy, CURLINFO_TOTAL_TIME, &a.seconds);
+	curl_easy_getinfo(p->easy, CURLINFO_RETRY_AFTER, &retry_after); /* of seconds or a date */
+	if (retry_after > 0)
+		a.retry_after_ms = (retry_after < INT32_MAX ? retry_after : INT32_MAX) * 1000;
+	if (curl_easy_header(
+		p->easy, "X-Prometheus-Remote-Write-Samples-Written", 0, CURLH_HEADER, -1, &written) == CURLHE_OK)
+		a.samples_written = strtoll(written->value, NULL, 10);
 	a.transport = transport_of(code, p->easy, status);
 	a.status = a.transport == SHIP_ANSWERED ? (int)status : 0;
 	a.words = a.transport == SHIP_ANSWERED ? sp_bytes(p->words, p->n_words)
@@ -347,8 +324,7 @@ void http_post(struct http_target *t, const char *authorization, struct sp_bytes
 {
 	struct http_client *c = t->client;
 	struct post *p = sp_new(struct post);
-	*p = (struct post){
-	    .target = t, .done = done, .arg = arg, .retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = -1};
+	*p = (struct post){.target = t, .done = done, .arg = arg};
 	p->link = &c->posts;
 	p->next = c->posts;
 	if (p->next)
@@ -382,8 +358,6 @@ void http_post(struct http_target *t, const char *authorization, struct sp_bytes
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, p->error);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, p);
 	set_tls(easy, t->settings);
 	SP_BUG_IF(curl_multi_add_handle(c->multi, easy) != CURLM_OK);
 }

@@ -1,7 +1,5 @@
 #include "ship/verdict.h"
 
-#include <curl/curl.h>
-
 /* First match wins; a status that is not listed is SHIP_KEEP. */
 static const struct {
 	int from, to;
@@ -58,35 +56,6 @@ bool ship_answer_is_suspicious(enum ship_transport transport, int status)
 {
 	return transport == SHIP_ANSWERED && status >= 500 && status <= 599 && status != 501 && status != 503 &&
 	       status != 505 && status != 529;
-}
-
-int64_t ship_retry_after_ms(struct sp_bytes v, int64_t now_wall_ms)
-{
-	char text[64];
-	while (v.n && (v.p[0] == ' ' || v.p[0] == '\t'))
-		v.p++, v.n--;
-	while (v.n && (v.p[v.n - 1] == ' ' || v.p[v.n - 1] == '\t'))
-		v.n--;
-	if (v.n == 0 || v.n >= sizeof(text))
-		return SHIP_NO_RETRY_AFTER;
-
-	int64_t seconds = 0;
-	size_t digits = 0;
-	for (; digits < v.n && v.p[digits] >= '0' && v.p[digits] <= '9'; digits++)
-		if (seconds < INT32_MAX)
-			seconds = seconds * 10 + (v.p[digits] - '0');
-	if (digits == v.n)
-		return seconds * 1000;
-	if (digits > 0 || v.p[0] == '-' || v.p[0] == '+')
-		return SHIP_NO_RETRY_AFTER; /* a date begins with the name of a day */
-
-	memcpy(text, v.p, v.n);
-	text[v.n] = 0;
-	time_t at = curl_getdate(text, NULL);
-	if (at == -1)
-		return SHIP_NO_RETRY_AFTER;
-	int64_t wait = (int64_t)at * 1000 - now_wall_ms;
-	return wait > 0 ? wait : 0;
 }
 
 bool ship_receiver_rolls_back(const char *receiver)

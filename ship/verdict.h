@@ -39,10 +39,6 @@ struct ship_ruling ship_rule(enum ship_transport transport, int status, int64_t 
  * Such an answer again and again to the same batch makes the batch suspect. 503 and 529 always speak of load. */
 bool ship_answer_is_suspicious(enum ship_transport transport, int status);
 
-/* A Retry-After header (seconds, or an HTTP date, which is compared with now): milliseconds, or SHIP_NO_RETRY_AFTER
- * when it makes no sense. Not capped. */
-int64_t ship_retry_after_ms(struct sp_bytes value, int64_t now_wall_ms);
-
 /* Does a 400 of this kind of receiver mean that nothing of the request was stored? */
 bool ship_receiver_rolls_back(const char *receiver);
 

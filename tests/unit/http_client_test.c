@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -197,6 +198,29 @@ static void headers_of_the_answer_are_read(void **state)
 	assert_int_equal(f.last.samples_written, -1);
 }
 
+static int64_t retry_after(const char *value)
+{
+	char *reply = sp_asprintf("HTTP/1.1 503 No\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", value);
+	post_once(reply, NULL, 0);
+	sp_free(reply);
+	return f.last.retry_after_ms;
+}
+
+static void retry_after_is_seconds_or_a_date(void **state)
+{
+	static const char *const none[] = {"", "0", "-5", "soon", "Tue, 15 Nov 1994 08:12:31 GMT"};
+	char date[64];
+	time_t at = time(NULL) + 100;
+	struct tm tm;
+	(void)state;
+	assert_int_equal(retry_after(" 120 "), 120000);
+	assert_true(retry_after("99999999999") > 600000);
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&at, &tm));
+	assert_in_range(retry_after(date), 90000, 100000);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_int_equal(retry_after(none[i]), SHIP_NO_RETRY_AFTER);
+}
+
 static void redirects_are_not_followed(void **state)
 {
 	char reply[200];
@@ -275,7 +299,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {TEST(the_request_is_what_the_protocol_says),
-	    TEST(connections_are_kept_and_attempts_counted), TEST(headers_of_the_answer_are_read),
+	    TEST(connections_are_kept_and_attempts_counted), TEST(headers_of_the_answer_are_read), TEST(retry_after_is_seconds_or_a_date),
 	    TEST(redirects_are_not_followed), TEST(long_answers_are_cut), TEST(no_answer_means_it_may_have_arrived),
 	    TEST(nobody_there_means_it_did_not), TEST(requests_that_are_out_end_with_the_client),
 	    TEST(what_the_protocol_reserves_is_refused)};

@@ -91,24 +91,6 @@ static void suspicious_answers(void **state)
 	assert_false(ship_answer_is_suspicious(SHIP_UNANSWERED, 500));
 }
 
-static void retry_after(void **state)
-{
-	static const struct {
-		const char *text;
-		int64_t ms;
-	} cases[] = {{"0", 0}, {"5", 5000}, {" 120 ", 120000}, {"-5", -1}, {"+5", -1}, {"", -1}, {"   ", -1},
-	    {"soon", -1}, {"5s", -1}, {"1.5", -1}, {"Wed, 21 Oct 2015 07:28:00 GMT", 10000},
-	    {"Wed, 21 Oct 2015 07:27:00 GMT", 0}, {"Wed, 21 Oct 2015 99:28:00 GMT", -1}};
-	const int64_t now = 1445412470000; /* 07:27:50 */
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(ship_retry_after_ms(sp_str(cases[i].text), now), cases[i].ms);
-	assert_true(ship_retry_after_ms(sp_str("99999999999999999999999999"), now) > 600000);
-	char longer[200];
-	memset(longer, '7', sizeof(longer));
-	assert_int_equal(ship_retry_after_ms(sp_bytes(longer, sizeof(longer)), now), SHIP_NO_RETRY_AFTER);
-}
-
 static void who_rolls_back(void **state)
 {
 	(void)state;
@@ -125,6 +107,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(only_2xx_lets_a_batch_go),
 	    cmocka_unit_test(only_three_statuses_are_about_data), cmocka_unit_test(every_other_4xx_pauses),
 	    cmocka_unit_test(the_rest_of_the_table), cmocka_unit_test(who_says_when_to_come_back_is_there),
-	    cmocka_unit_test(suspicious_answers), cmocka_unit_test(retry_after), cmocka_unit_test(who_rolls_back)};
+	    cmocka_unit_test(suspicious_answers), cmocka_unit_test(who_rolls_back)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
