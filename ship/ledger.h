@@ -1,4 +1,4 @@
-/* ledger - the keys of the deliveries that were accepted lately, in memory: an open hash set of 128-bit keys.
+/* ledger - the keys of the deliveries that were accepted lately, in memory.
  *
  * The truth is the spool's table `accepted`; the spool fills this at start and keeps the two equal. Bounded by time only, by who
  * removes keys: 600,000 keys (a large account's three hours) take 16 MiB.

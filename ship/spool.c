@@ -64,6 +64,18 @@ bool spool_knows(const struct spool *sp, const uint8_t key[16])
 	return ledger_has(sp->ledger, key);
 }
 
+/* ---- references ---- */
+
+uint64_t spool_ref(struct spool *sp, uint64_t payload, int32_t by)
+{
+	struct ref *ref = table_put(&sp->refs, &payload);
+	SP_BUG_IF(by < 0 && ref->batches < (uint32_t)-by);
+	uint64_t left = ref->batches += (uint64_t)by;
+	if (!left)
+		table_remove(&sp->refs, ref);
+	return left;
+}
+
 /* ---- transactions ---- */
 
 void spool_measure(struct spool *sp)
@@ -97,7 +109,7 @@ void spool_rollback(struct spool *sp)
 		SP_BUG_IF(db_run(sp->db, "ROLLBACK", DB_NO_ARGS, &why) != SP_OK);
 	while (sp->tx.n_refs) {
 		const struct ref_change *c = &sp->tx.refs[--sp->tx.n_refs];
-		refs_add(sp->refs, c->payload, -c->by);
+		spool_ref(sp, c->payload, -c->by);
 	}
 	for (uint32_t d = 1; d <= sp->max_dest; d++)
 		sp->dests[d].totals = sp->dests[d].committed;
@@ -165,11 +177,11 @@ static void *tx_room(void *array, size_t used, size_t *cap, size_t size)
 	return sp_realloc(array, *cap * size);
 }
 
-static uint32_t tx_ref(struct spool *sp, uint64_t payload, int32_t by)
+static uint64_t tx_ref(struct spool *sp, uint64_t payload, int32_t by)
 {
 	sp->tx.refs = tx_room(sp->tx.refs, sp->tx.n_refs, &sp->tx.cap_refs, sizeof *sp->tx.refs);
 	sp->tx.refs[sp->tx.n_refs++] = (struct ref_change){payload, by};
-	return refs_add(sp->refs, payload, by);
+	return spool_ref(sp, payload, by);
 }
 
 /* ---- store ---- */

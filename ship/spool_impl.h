@@ -7,7 +7,7 @@
 #include "ship/db.h"
 #include "ship/evidence.h"
 #include "ship/ledger.h"
-#include "ship/refs.h"
+#include "ship/table.h"
 #include "ship/spool.h"
 
 /* What a delivery takes beside its bytes: leaves of the tables it touches. */
@@ -17,6 +17,10 @@ struct spool_dest {
 	char *name; /* NULL: a hole in the ids */
 	int64_t shards;
 	struct writer_totals totals, committed;
+};
+
+struct ref {
+	uint64_t payload, batches;
 };
 
 struct ref_change {
@@ -41,7 +45,7 @@ struct spool {
 	uint32_t max_dest;
 	uint64_t next_seq, committed_seq; /* numbers batches and payload rows */
 	uint64_t maybe_below;             /* batches with a smaller seq were found after an unclean stop */
-	struct refs *refs;
+	struct table refs; /* of struct ref: payload rows and the batches that need them; rebuilt at start from `batch` */
 	struct ledger *ledger;
 	int64_t oldest_key_s;
 	struct evidence quarantine, dead;
@@ -59,6 +63,8 @@ struct spool {
 	} tx;
 };
 
+/* Adds to the count of batches that need this payload, and returns it; at 0 the row is not needed any more. */
+uint64_t spool_ref(struct spool *sp, uint64_t payload, int32_t by);
 /* Moves all batches of a payload to the dead letters, in a transaction of its own. */
 SP_CHECKED enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *reason, struct sp_why *why);
 /* Columns of `batch` in the order of BATCH_COLUMNS; false when the row's CRC does not fit. */

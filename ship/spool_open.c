@@ -199,7 +199,7 @@ static enum sp_status load_batches(struct spool *sp, struct sp_why *why)
 		uint64_t seq = (uint64_t)sqlite3_column_int64(st, 1), payload = (uint64_t)sqlite3_column_int64(st, 2);
 		if (dest == 0 || dest > sp->max_dest || payload == 0)
 			continue; /* damaged; nobody will ask for it */
-		refs_add(sp->refs, payload, 1);
+		spool_ref(sp, payload, 1);
 		sp->dests[dest].totals.spooled += (uint64_t)sqlite3_column_int64(st, 3);
 		sp->dests[dest].totals.batches++;
 		if (seq >= sp->next_seq)
@@ -341,7 +341,7 @@ static struct spool *spool_new(const struct settings *s, bool read_only)
 	sp->dedupe_s = s->spool_dedupe / 1000;
 	sp->evidence_age_ms = s->spool_evidence_age;
 	sp->next_seq = 1;
-	sp->refs = refs_new();
+	sp->refs = (struct table){.key_bytes = sizeof(uint64_t), .entry_bytes = sizeof(struct ref)};
 	sp->ledger = ledger_new();
 	sp->dests = sp_new(struct spool_dest);
 	sp->dead.is_dead = true;
@@ -360,7 +360,7 @@ static void spool_free(struct spool **spp)
 	sp_free(sp->dests);
 	evidence_clear(&sp->quarantine);
 	evidence_clear(&sp->dead);
-	refs_free(&sp->refs);
+	table_free(&sp->refs);
 	ledger_free(&sp->ledger);
 	sp_free(sp->tx.refs);
 	sp_free(sp->tx.keys);
