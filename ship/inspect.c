@@ -73,7 +73,7 @@ static void columns_json(sqlite3_stmt *st, int n, struct sp_buf *out)
 }
 
 enum sp_status inspect_list(
-	struct spool *sp, enum inspect_table t, const char *after, size_t limit, struct sp_buf *out, struct sp_why *why)
+	struct spool *sp, enum inspect_table t, const char *after, struct sp_buf *out, struct sp_why *why)
 {
 	enum sp_status status = SP_IO;
 	int64_t at[3];
@@ -81,9 +81,7 @@ enum sp_status inspect_list(
 	if (!id_parse(t, after, at))
 		return sp_fail(why, SP_BAD_DATA, "\"%s\" is no id of %s", after, tables[t].name);
 	sp_buf_str(out, "[");
-	if (limit > INSPECT_PAGE_ROWS)
-		limit = INSPECT_PAGE_ROWS;
-	const struct db_value v[] = {db_int((int64_t)limit), db_int(at[0]), db_int(at[1]), db_int(at[2])};
+	const struct db_value v[] = {db_int(INSPECT_PAGE_ROWS), db_int(at[0]), db_int(at[1]), db_int(at[2])};
 	sqlite3_stmt *st = db_query(sp->db, tables[t].list, v, t == INSPECT_SPOOL ? 4 : 2);
 	while (db_next(sp->db, st, &status, why)) {
 		sp_buf_str(out, n++ ? ",\n" : "\n");
@@ -94,8 +92,8 @@ enum sp_status inspect_list(
 	return status;
 }
 
-enum sp_status inspect_row(struct spool *sp, enum inspect_table t, const char *id, struct sp_buf *json, struct sp_buf *body,
-	struct sp_why *why)
+enum sp_status inspect_row(
+	struct spool *sp, enum inspect_table t, const char *id, bool body, struct sp_buf *out, struct sp_why *why)
 {
 	enum sp_status status = SP_IO;
 	int64_t at[3];
@@ -114,10 +112,12 @@ enum sp_status inspect_row(struct spool *sp, enum inspect_table t, const char *i
 		struct sp_bytes part = there ? sp_bytes(bytes.p + off, (size_t)len) : sp_bytes(NULL, 0);
 		bool intact = there && sp_crc32c(0, part.p, part.n) == (uint32_t)sqlite3_column_int64(st, n);
 		found = true;
-		columns_json(st, n, json);
-		sp_buf_printf(json, ", \"intact\": %s}\n", intact ? "true" : "false");
-		if (body)
-			sp_buf_add(body, part);
+		if (body) {
+			sp_buf_add(out, part);
+			continue;
+		}
+		columns_json(st, n, out);
+		sp_buf_printf(out, ", \"intact\": %s}\n", intact ? "true" : "false");
 	}
 	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "%s has no row %s", tables[t].name, id) : status;
 }

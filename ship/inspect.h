@@ -12,11 +12,11 @@
 enum inspect_table { INSPECT_SPOOL, INSPECT_QUARANTINE, INSPECT_DEADLETTER, INSPECT_TABLES };
 
 const char *inspect_name(enum inspect_table t); /* "spool", "quarantine", "deadletter" */
-/* Appends a JSON array of up to limit rows (at most INSPECT_PAGE_ROWS) after the row with that id ("": from the start). */
+/* Appends a JSON array of the first INSPECT_PAGE_ROWS rows after the one with that id ("": from the start). */
 SP_CHECKED enum sp_status inspect_list(
-	struct spool *sp, enum inspect_table t, const char *after, size_t limit, struct sp_buf *out, struct sp_why *why);
-/* Appends the row as a JSON object, with "intact": do its bytes fit their check sum? And, when body is not NULL, the bytes. */
-SP_CHECKED enum sp_status inspect_row(struct spool *sp, enum inspect_table t, const char *id, struct sp_buf *json,
-	struct sp_buf *body, struct sp_why *why);
+	struct spool *sp, enum inspect_table t, const char *after, struct sp_buf *out, struct sp_why *why);
+/* Appends the row as a JSON object, with "intact": do its bytes fit their check sum? Or, with body, the bytes alone. */
+SP_CHECKED enum sp_status inspect_row(
+	struct spool *sp, enum inspect_table t, const char *id, bool body, struct sp_buf *out, struct sp_why *why);
 
 #endif

@@ -13,97 +13,66 @@
 #define RAW_MAX_BYTES ((size_t)64 << 20) /* of a batch, uncompressed: as much as a destination may be given */
 #define SHOWN_BYTES 4096                 /* of a quarantined piece, without --raw */
 
-enum verb { VERB_LS, VERB_SHOW, VERB_BODY };
+enum verb { VERB_LS, VERB_SHOW, VERB_BODY, VERBS };
+static const char *const verb_names[VERBS] = {"ls", "show", "body"};
 
 /* ---- answering side ---- */
 
 struct question {
-	struct sp_admin_token *token;
 	enum inspect_table table;
 	enum verb verb;
 	char id[64];
-	struct sp_buf json, body;
+	struct sp_buf answer;
 	enum sp_status status;
 	struct sp_why why;
+	struct sp_admin_token *token;
 };
 
-static void ask(struct spool *sp, enum inspect_table t, enum verb verb, const char *id, struct question *q)
+static void look_up(struct spool *sp, void *arg)
 {
-	q->status = verb == VERB_LS ? inspect_list(sp, t, id, INSPECT_PAGE_ROWS, &q->json, &q->why)
-				    : inspect_row(sp, t, id, &q->json, verb == VERB_BODY ? &q->body : NULL, &q->why);
-	if (q->status == SP_OK && !(sp_buf_ok(&q->json) && sp_buf_ok(&q->body)))
+	struct question *q = arg;
+	q->status = q->verb == VERB_LS ? inspect_list(sp, q->table, q->id, &q->answer, &q->why)
+				       : inspect_row(sp, q->table, q->id, q->verb == VERB_BODY, &q->answer, &q->why);
+	if (q->status == SP_OK && !sp_buf_ok(&q->answer))
 		q->status = sp_fail(&q->why, SP_NO_MEM, "no memory for the answer");
 }
 
-static void on_database_thread(struct spool *sp, void *arg)
+static void reply(void *arg)
 {
 	struct question *q = arg;
-	ask(sp, q->table, q->verb, q->id, q);
-}
-
-static void on_loop(void *arg)
-{
-	struct question *q = arg;
-	if (q->status != SP_OK) {
-		int http = q->status == SP_NOT_FOUND ? 404 : q->status == SP_BAD_DATA ? 400 : 500;
-		sp_admin_reply(&q->token, http, "text/plain; charset=utf-8", sp_str(q->why.text));
-	} else if (q->verb == VERB_BODY) {
-		sp_admin_reply(&q->token, 200, "application/octet-stream", sp_buf_view(&q->body));
-	} else {
-		sp_admin_reply(&q->token, 200, "application/json", sp_buf_view(&q->json));
-	}
-	sp_buf_free(&q->json);
-	sp_buf_free(&q->body);
+	int http = q->status == SP_OK ? 200 : q->status == SP_NOT_FOUND ? 404 : q->status == SP_BAD_DATA ? 400 : 500;
+	const char *type = http != 200		   ? "text/plain; charset=utf-8"
+			   : q->verb == VERB_BODY ? "application/octet-stream"
+						  : "application/json";
+	sp_admin_reply(&q->token, http, type, http == 200 ? sp_buf_view(&q->answer) : sp_str(q->why.text));
+	sp_buf_free(&q->answer);
 	sp_free(q);
 }
 
-static const char *const verb_names[] = {[VERB_LS] = "ls", [VERB_SHOW] = "show", [VERB_BODY] = "body"};
-
-static int serve(struct writer *w, enum inspect_table t, const struct sp_admin_request *req, struct sp_admin_token *token)
+/* /TABLE/VERB?id=... */
+static int serve(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *unused,
+    const char **content_type)
 {
-	char path[64];
-	for (enum verb v = VERB_LS; v <= VERB_BODY; v++) {
-		snprintf(path, sizeof path, "/%s/%s", inspect_name(t), verb_names[v]);
+	(void)unused, (void)content_type;
+	for (unsigned i = 0; i < INSPECT_TABLES * VERBS; i++) {
+		char path[64];
+		snprintf(path, sizeof path, "/%s/%s", inspect_name(i / VERBS), verb_names[i % VERBS]);
 		if (!sp_eq(req->path, sp_str(path)))
 			continue;
 		struct question *q = sp_new(struct question);
-		q->token = token;
-		q->table = t;
-		q->verb = v;
-		if (!sp_admin_param(req, v == VERB_LS ? "after" : "id", q->id, sizeof q->id))
-			q->id[0] = 0;
-		writer_query(w, on_database_thread, on_loop, q);
+		*q = (struct question){.table = i / VERBS, .verb = i % VERBS, .token = token};
+		(void)sp_admin_param(req, "id", q->id, sizeof q->id);
+		writer_query(arg, look_up, reply, q);
 		return 0;
 	}
 	return 404;
 }
 
-static int serve_spool(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
-{
-	(void)reply, (void)content_type;
-	return serve(arg, INSPECT_SPOOL, req, token);
-}
-
-static int serve_quarantine(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
-{
-	(void)reply, (void)content_type;
-	return serve(arg, INSPECT_QUARANTINE, req, token);
-}
-
-static int serve_deadletter(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
-{
-	(void)reply, (void)content_type;
-	return serve(arg, INSPECT_DEADLETTER, req, token);
-}
-
 void tools_routes(struct sp_admin *a, struct writer *w)
 {
-	sp_admin_route(a, "/spool/", false, serve_spool, w);
-	sp_admin_route(a, "/quarantine/", false, serve_quarantine, w);
-	sp_admin_route(a, "/deadletter/", false, serve_deadletter, w);
+	sp_admin_route(a, "/spool/", false, serve, w);
+	sp_admin_route(a, "/quarantine/", false, serve, w);
+	sp_admin_route(a, "/deadletter/", false, serve, w);
 }
 
 /* ---- asking side ---- */
@@ -128,8 +97,7 @@ static enum sp_status ask_ship(struct tool *t, enum verb verb, const char *id, s
 	char url[256], path[256];
 	long http = 0;
 	snprintf(path, sizeof path, "%s/%s", t->settings->runtime_dir, TOOLS_SOCKET);
-	snprintf(url, sizeof url, "http://ship/%s/%s?%s=%s", inspect_name(t->table), verb_names[verb],
-		verb == VERB_LS ? "after" : "id", id);
+	snprintf(url, sizeof url, "http://ship/%s/%s?id=%s", inspect_name(t->table), verb_names[verb], id);
 	curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, path);
 	curl_easy_setopt(t->curl, CURLOPT_URL, url);
 	curl_easy_setopt(t->curl, CURLOPT_NOPROXY, "*");
@@ -146,26 +114,22 @@ static enum sp_status ask_ship(struct tool *t, enum verb verb, const char *id, s
 
 static enum sp_status ask_file(struct tool *t, enum verb verb, const char *id, struct sp_buf *out, struct sp_why *why)
 {
-	struct question q = {0};
-	ask(t->spool, t->table, verb, id, &q);
-	struct sp_buf *wanted = verb == VERB_BODY ? &q.body : &q.json;
-	if (q.status == SP_OK)
-		sp_buf_add(out, sp_buf_view(wanted));
-	sp_buf_free(&q.json);
-	sp_buf_free(&q.body);
-	return q.status == SP_OK ? SP_OK : sp_fail(why, q.status, "%s", q.why.text);
+	struct question q = {.table = t->table, .verb = verb, .answer = *out};
+	snprintf(q.id, sizeof q.id, "%s", id);
+	look_up(t->spool, &q);
+	*out = q.answer;
+	*why = q.why;
+	return q.status;
 }
 
 /* out is emptied first. */
 static enum sp_status answer(struct tool *t, enum verb verb, const char *id, struct sp_buf *out, struct sp_why *why)
 {
 	sp_buf_clear(out);
-	if (t->spool)
-		return ask_file(t, verb, id, out, why);
-	enum sp_status status = ask_ship(t, verb, id, out, why);
+	enum sp_status status = t->spool ? SP_AGAIN : ask_ship(t, verb, id, out, why);
 	if (status != SP_AGAIN)
 		return status;
-	status = spool_open_to_read(t->settings, &t->spool, why);
+	status = t->spool ? SP_OK : spool_open_to_read(t->settings, &t->spool, why);
 	return status == SP_OK ? ask_file(t, verb, id, out, why) : status;
 }
 
