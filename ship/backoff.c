@@ -6,14 +6,14 @@ static int64_t least(int64_t a, int64_t b)
 }
 
 int64_t backoff_fail(
-    struct backoff *b, const struct backoff_limits *l, enum backoff_kind kind, int64_t retry_after_ms, double random)
+    struct backoff *b, const struct dest_settings *s, enum backoff_kind kind, int64_t retry_after_ms, double random)
 {
-	const int64_t first[BACKOFF_KINDS] = {[BACKOFF_ANSWERED] = l->min_ms * 5 / 2,
-	    [BACKOFF_UNREACHABLE] = l->min_ms,
-	    [BACKOFF_PAUSED] = l->probe_min_ms};
-	const int64_t last[BACKOFF_KINDS] = {[BACKOFF_ANSWERED] = l->max_ms,
-	    [BACKOFF_UNREACHABLE] = l->unreachable_max_ms,
-	    [BACKOFF_PAUSED] = l->probe_max_ms};
+	const int64_t first[BACKOFF_KINDS] = {[BACKOFF_ANSWERED] = s->backoff_min * 5 / 2,
+	    [BACKOFF_UNREACHABLE] = s->backoff_min,
+	    [BACKOFF_PAUSED] = s->probe_min};
+	const int64_t last[BACKOFF_KINDS] = {[BACKOFF_ANSWERED] = s->backoff_max,
+	    [BACKOFF_UNREACHABLE] = s->backoff_unreachable_max,
+	    [BACKOFF_PAUSED] = s->probe_max};
 
 	int64_t wait = b->next_ms && b->kind == kind ? b->next_ms : first[kind];
 	wait = least(wait, last[kind]);
@@ -22,7 +22,7 @@ int64_t backoff_fail(
 	b->allowed = 1;
 
 	int64_t jittered = wait + (int64_t)((double)wait * (random * 0.2 - 0.1));
-	int64_t asked = least(retry_after_ms, l->retry_after_max_ms);
+	int64_t asked = least(retry_after_ms, s->retry_after_max);
 	return jittered > asked ? jittered : asked;
 }
 

@@ -7,17 +7,13 @@
 #ifndef SHIP_BACKOFF_H
 #define SHIP_BACKOFF_H
 
-#include <stdint.h>
+#include "common/conf.h"
 
 enum backoff_kind {
-	BACKOFF_ANSWERED = 0, /* 429, 5xx: 2.5 x min doubling to max, raised by Retry-After */
-	BACKOFF_UNREACHABLE,  /* min doubling to unreachable_max */
-	BACKOFF_PAUSED,	      /* probe_min doubling to probe_max */
+	BACKOFF_ANSWERED = 0, /* 429, 5xx: 2.5 x backoff.min doubling to max, raised by Retry-After */
+	BACKOFF_UNREACHABLE,  /* backoff.min doubling to unreachable_max */
+	BACKOFF_PAUSED,	      /* probe.min doubling to probe.max */
 	BACKOFF_KINDS
-};
-
-struct backoff_limits {
-	int64_t min_ms, max_ms, unreachable_max_ms, retry_after_max_ms, probe_min_ms, probe_max_ms;
 };
 
 struct backoff {
@@ -28,7 +24,7 @@ struct backoff {
 
 /* A failure: how long to wait now. retry_after_ms < 0: none. random in 0..1 spreads the wait by +-10 %. */
 int64_t backoff_fail(
-    struct backoff *b, const struct backoff_limits *l, enum backoff_kind kind, int64_t retry_after_ms, double random);
+    struct backoff *b, const struct dest_settings *s, enum backoff_kind kind, int64_t retry_after_ms, double random);
 /* A success; most: shards of the destination. */
 void backoff_succeed(struct backoff *b, unsigned most);
 

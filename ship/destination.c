@@ -85,6 +85,7 @@ enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_
 	}
 	d->id = writer_dest_id(w, settings->name);
 	health_init(&d->health, l, settings, destination_pump_again, d);
+	sp_metric_set(M_DESTINATION_REFUSING, SP_L(settings->name), 0);
 	d->n_shards = (size_t)settings->shards;
 	d->shards = sp_new_array(struct shard, d->n_shards);
 	for (size_t i = 0; i < d->n_shards; i++)
@@ -170,9 +171,4 @@ void destination_report(const struct destination *d, struct destination_report *
 				: in > 0	 ? in
 						 : 0,
 	    .refusing = d->refusing};
-}
-
-void destination_metrics(const struct destination *d)
-{
-	sp_metric_set(M_DESTINATION_REFUSING, SP_L(d->settings->name), d->refusing);
 }

@@ -44,7 +44,5 @@ bool destination_idle(const struct destination *d);
 void destination_abandon(struct destination *d);
 
 void destination_report(const struct destination *d, struct destination_report *out);
-/* Sets the destination's gauges and counters. */
-void destination_metrics(const struct destination *d);
 
 #endif

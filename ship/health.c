@@ -16,17 +16,10 @@ const char *health_state_name(enum health_state s)
 void health_init(
     struct health *h, struct sp_loop *l, const struct dest_settings *d, void (*again)(void *arg), void *arg)
 {
-	*h = (struct health){
-	    .loop = l, .name = d->name, .most = (unsigned)d->shards, .again = again, .arg = arg, .reason = ""};
-	h->limits = (struct backoff_limits){.min_ms = d->backoff_min,
-	    .max_ms = d->backoff_max,
-	    .unreachable_max_ms = d->backoff_unreachable_max,
-	    .retry_after_max_ms = d->retry_after_max,
-	    .probe_min_ms = d->probe_min,
-	    .probe_max_ms = d->probe_max};
-	h->backoff.allowed = h->most;
+	*h = (struct health){.loop = l, .settings = d, .again = again, .arg = arg, .reason = ""};
+	h->backoff.allowed = (unsigned)d->shards;
 	h->since_wall_ms = sp_wall_ms();
-	sp_metric_set(M_DESTINATION_UP, SP_L(h->name, ""), 1);
+	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, ""), 1);
 }
 
 void health_stop(struct health *h)
@@ -41,18 +34,18 @@ static void enter(struct health *h, enum health_state state, const char *reason,
 	if (state == h->state && strcmp(reason, h->reason) == 0)
 		return;
 	if (state != h->state && state == HEALTH_OK)
-		sp_log(SP_LOG_INFO, "destination.healthy", sp_f_str("destination", h->name),
+		sp_log(SP_LOG_INFO, "destination.healthy", sp_f_str("destination", h->settings->name),
 		    sp_f_str("after", h->reason), sp_f_i64("seconds", (now - h->since_wall_ms) / 1000), SP_LOG_END);
 	else if (state != h->state)
 		sp_log(state == HEALTH_PAUSED ? SP_LOG_ERROR : SP_LOG_WARN,
 		    state == HEALTH_PAUSED ? "destination.paused" : "destination.backing_off",
-		    sp_f_str("destination", h->name), sp_f_str("reason", reason),
+		    sp_f_str("destination", h->settings->name), sp_f_str("reason", reason),
 		    sp_f_i64("http_status", a ? a->status : 0), sp_f_bytes("answer", a ? a->words : sp_str(NULL)),
 		    sp_f_str("msg", "the data waits in the spool"), SP_LOG_END);
 	if (state != h->state)
 		h->since_wall_ms = now;
-	sp_metric_forget(M_DESTINATION_UP, SP_L(h->name, h->reason));
-	sp_metric_set(M_DESTINATION_UP, SP_L(h->name, reason), state == HEALTH_OK);
+	sp_metric_forget(M_DESTINATION_UP, SP_L(h->settings->name, h->reason));
+	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, reason), state == HEALTH_OK);
 	h->state = state;
 	h->reason = reason;
 }
@@ -74,7 +67,7 @@ static void failed(
 	h->failures++;
 	enter(h, kind == BACKOFF_PAUSED ? HEALTH_PAUSED : HEALTH_BACKING_OFF, reason, a);
 	int64_t asked = a ? a->retry_after_ms : SHIP_NO_RETRY_AFTER;
-	int64_t wait = backoff_fail(&h->backoff, &h->limits, kind, asked, (double)random() / RAND_MAX);
+	int64_t wait = backoff_fail(&h->backoff, h->settings, kind, asked, (double)random() / RAND_MAX);
 	sp_timer_set(h->loop, &h->retry, wait, retry_due, h);
 }
 
@@ -104,7 +97,7 @@ void health_answered(struct health *h, uint64_t epoch)
 	h->probe_due = false;
 	sp_timer_cancel(h->loop, &h->retry);
 	enter(h, HEALTH_OK, "", NULL);
-	backoff_succeed(&h->backoff, h->most);
+	backoff_succeed(&h->backoff, (unsigned)h->settings->shards);
 }
 
 bool health_may_send(const struct health *h, unsigned in_flight)

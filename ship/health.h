@@ -21,9 +21,7 @@ enum health_state { HEALTH_OK = 0, HEALTH_BACKING_OFF, HEALTH_PAUSED };
 /* Read by the destination, changed here. */
 struct health {
 	struct sp_loop *loop;
-	const char *name; /* of the destination */
-	struct backoff_limits limits;
-	unsigned most; /* requests at a time */
+	const struct dest_settings *settings;
 	void (*again)(void *arg);
 	void *arg;
 

@@ -192,12 +192,6 @@ void senders_probe(struct senders *s)
 		destination_probe(s->dests[i]);
 }
 
-void senders_metrics(const struct senders *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		destination_metrics(s->dests[i]);
-}
-
 size_t senders_complaints(const struct senders *s, struct sp_buf *out)
 {
 	size_t n = 0;
@@ -216,53 +210,38 @@ size_t senders_complaints(const struct senders *s, struct sp_buf *out)
 
 /* ---- admin ---- */
 
-static json_t *count(uint64_t v)
+/* 0 is "none". */
+static json_t *or_null(int64_t v)
 {
-	return json_integer((json_int_t)v);
+	return v ? json_integer(v) : json_null();
 }
 
-static json_t *books_json(const struct writer_totals *t)
+static json_t *row_json(const struct destination_report *r, const char *state, const struct writer_totals *t)
 {
-	json_t *o = json_object();
-	json_object_set_new(o, "queued_samples", count(t->spooled));
-	json_object_set_new(o, "queued_batches", count(t->batches));
-	json_object_set_new(o, "oldest_ms", t->oldest_ms ? json_integer(t->oldest_ms) : json_null());
-	json_object_set_new(o, "oldest_age_ms", t->oldest_ms ? json_integer(sp_wall_ms() - t->oldest_ms) : json_null());
-	json_object_set_new(o, "accepted", count(t->accepted));
-	json_object_set_new(o, "delivered", count(t->delivered));
-	json_object_set_new(o, "dead_lettered", count(t->dead_lettered));
-	json_object_set_new(o, "expired", count(t->expired));
-	json_object_set_new(o, "dropped", count(t->dropped));
-	json_object_set_new(o, "merged", count(t->merged));
-	return o;
+	return json_pack("{ss ss ss sI so sb sI sI so so sI sI sI sI sI sI}", "name", r->name, "state", state, "reason",
+	    r->reason, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
+	    r->next_probe_in_ms < 0 ? json_null() : json_integer(r->next_probe_in_ms), "refusing", (int)r->refusing,
+	    "queued_samples", (json_int_t)t->spooled, "queued_batches", (json_int_t)t->batches, "oldest_ms",
+	    or_null(t->oldest_ms), "oldest_age_ms", or_null(t->oldest_ms ? sp_wall_ms() - t->oldest_ms : 0), "accepted",
+	    (json_int_t)t->accepted, "delivered", (json_int_t)t->delivered, "dead_lettered",
+	    (json_int_t)t->dead_lettered, "expired", (json_int_t)t->expired, "dropped", (json_int_t)t->dropped,
+	    "merged", (json_int_t)t->merged);
 }
 
 static json_t *destination_json(const struct senders *s, const struct destination *d)
 {
 	struct destination_report r;
 	destination_report(d, &r);
-	json_t *o = books_json(writer_totals(s->writer, r.id));
-	json_object_set_new(o, "name", json_string(r.name));
-	json_object_set_new(o, "state", json_string(health_state_name(r.state)));
-	json_object_set_new(o, "reason", json_string(r.reason));
-	json_object_set_new(o, "since_ms", json_integer(r.since_wall_ms));
-	json_object_set_new(
-	    o, "next_probe_in_ms", r.next_probe_in_ms < 0 ? json_null() : json_integer(r.next_probe_in_ms));
-	json_object_set_new(o, "refusing", json_boolean(r.refusing));
-	return o;
+	return row_json(&r, health_state_name(r.state), writer_totals(s->writer, r.id));
 }
 
 static json_t *waiting_json(const struct senders *s, size_t i)
 {
-	const char *name = s->settings->dests[s->waiting[i]].name;
-	json_t *o = books_json(writer_totals(s->writer, writer_dest_id(s->writer, name)));
-	json_object_set_new(o, "name", json_string(name));
-	json_object_set_new(o, "state", json_string("waiting"));
-	json_object_set_new(o, "reason", json_string("no_region_yet"));
-	json_object_set_new(o, "since_ms", json_integer(s->started_wall_ms));
-	json_object_set_new(o, "next_probe_in_ms", json_null());
-	json_object_set_new(o, "refusing", json_false());
-	return o;
+	struct destination_report r = {.name = s->settings->dests[s->waiting[i]].name,
+	    .reason = "no_region_yet",
+	    .since_wall_ms = s->started_wall_ms,
+	    .next_probe_in_ms = -1};
+	return row_json(&r, "waiting", writer_totals(s->writer, writer_dest_id(s->writer, r.name)));
 }
 
 static int append_json(const char *text, size_t n, void *arg)
@@ -274,18 +253,16 @@ static int append_json(const char *text, size_t n, void *arg)
 static int show_status(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token,
     struct sp_buf *reply, const char **content_type)
 {
-	static const char *const accepting[] = {"starting", "yes", "full", "failing"};
 	const struct senders *s = arg;
 	(void)req, (void)token;
-	json_t *root = json_object(), *dests = json_array();
+	json_t *dests = json_array();
 	for (size_t i = 0; i < s->n; i++)
 		json_array_append_new(dests, destination_json(s, s->dests[i]));
 	for (size_t i = 0; i < s->n_waiting; i++)
 		json_array_append_new(dests, waiting_json(s, i));
-	json_object_set_new(root, "version", json_string(STANDPIPE_VERSION));
-	json_object_set_new(root, "accepting", json_string(accepting[writer_accepting(s->writer)]));
-	json_object_set_new(root, "spool_bytes", count(writer_bytes_used(s->writer)));
-	json_object_set_new(root, "destinations", dests);
+	json_t *root = json_pack("{ss ss sI so}", "version", STANDPIPE_VERSION, "accepting",
+	    writer_is_full(s->writer) ? "full" : "yes", "spool_bytes", (json_int_t)writer_bytes_used(s->writer),
+	    "destinations", dests);
 	json_dump_callback(root, append_json, reply, JSON_INDENT(1));
 	sp_buf_u8(reply, '\n');
 	json_decref(root);

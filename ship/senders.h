@@ -27,7 +27,6 @@ bool senders_idle(const struct senders *s);
 void senders_probe(struct senders *s);
 /* /status, POST /-/probe. */
 void senders_routes(struct senders *s, struct sp_admin *a);
-void senders_metrics(const struct senders *s);
 /* One line for each destination that is not healthy: the verbose part of /-/ready. Returns how many. */
 size_t senders_complaints(const struct senders *s, struct sp_buf *out);
 

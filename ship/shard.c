@@ -216,6 +216,7 @@ static bool may_narrow(struct destination *d)
 		sp_log(SP_LOG_WARN, "destination.refusing", sp_f_str("destination", d->settings->name),
 		    sp_f_str("msg", "refuses so much that narrowing it down must wait"), SP_LOG_END);
 	d->refusing = !allows;
+	sp_metric_set(M_DESTINATION_REFUSING, SP_L(d->settings->name), d->refusing);
 	if (!allows && d->budget_timer.at == 0)
 		sp_timer_set(d->loop, &d->budget_timer, 1000, destination_pump_again, d);
 	return allows;

@@ -42,7 +42,6 @@ struct ship {
 static void refresh(void *arg)
 {
 	struct ship *s = arg;
-	senders_metrics(s->senders);
 	intake_metrics(s->intake);
 }
 
@@ -51,16 +50,14 @@ static void refresh(void *arg)
 static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
     const char **content_type)
 {
-	static const char *const words[] = {"starting\n", "ready\n", "spool full\n", "spool failing\n"};
 	struct ship *s = arg;
 	struct sp_buf complaints = {0};
-	enum writer_accepting accepting = writer_accepting(s->writer);
-	bool stopping = s->stopped_at.ms > 0, ready = accepting == WRITER_YES && !stopping;
+	bool stopping = s->stopped_at.ms > 0, full = writer_is_full(s->writer), ready = !full && !stopping;
 	bool strict = sp_eq(req->query, SP_LIT("destinations"));
 	(void)token, (void)content_type;
 	if (senders_complaints(s->senders, &complaints) > 0 && strict)
 		ready = false;
-	sp_buf_str(reply, stopping ? "stopping\n" : words[accepting]);
+	sp_buf_str(reply, stopping ? "stopping\n" : full ? "spool full\n" : "ready\n");
 	if (strict || sp_eq(req->query, SP_LIT("verbose")))
 		sp_buf_add(reply, sp_buf_view(&complaints));
 	sp_buf_free(&complaints);
@@ -87,12 +84,9 @@ static enum sp_status open_admin(struct ship *s, struct sp_why *why)
 
 static void tell_state(void *arg)
 {
-	static const Standpipe__State__Accepting states[] = {[WRITER_STARTING] = STANDPIPE__STATE__ACCEPTING__STARTING,
-	    [WRITER_YES] = STANDPIPE__STATE__ACCEPTING__YES,
-	    [WRITER_FULL] = STANDPIPE__STATE__ACCEPTING__FULL,
-	    [WRITER_FAILING] = STANDPIPE__STATE__ACCEPTING__FAILING};
 	struct ship *s = arg;
-	intake_set_state(s->intake, states[writer_accepting(s->writer)]);
+	intake_set_state(s->intake,
+	    writer_is_full(s->writer) ? STANDPIPE__STATE__ACCEPTING__FULL : STANDPIPE__STATE__ACCEPTING__YES);
 }
 
 static void on_source(void *arg, const char *source_arn)
@@ -143,7 +137,7 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 	if (status == SP_OK)
 		status = open_admin(s, why);
 	if (status == SP_OK) {
-		writer_on_accepting(s->writer, tell_state, s);
+		writer_on_full(s->writer, tell_state, s);
 		intake_on_source(s->intake, on_source, s);
 		tell_state(s);
 		senders_start(s->senders);

@@ -121,15 +121,15 @@ static void drain(struct writer *w)
 	queue_init(&answers);
 	pthread_mutex_lock(&w->lock);
 	queue_join(&answers, &w->out);
-	bool changed = w->view.accepting != w->published.accepting;
+	bool changed = w->view.full != w->published.full;
 	w->view = w->published;
 	memcpy(w->totals, w->published_totals, (w->n_dests + 1) * sizeof *w->totals);
 	pthread_mutex_unlock(&w->lock);
 	for (struct op *op; (op = queue_take(&answers));)
 		answer(w, op);
 	show_metrics(w);
-	if (changed && w->on_accepting)
-		w->on_accepting(w->accepting_arg);
+	if (changed && w->on_full)
+		w->on_full(w->full_arg);
 }
 
 static void woken(void *arg, uint32_t events)
@@ -373,15 +373,15 @@ const uint8_t *writer_spool_id(const struct writer *w)
 	return spool_id(w->spool);
 }
 
-enum writer_accepting writer_accepting(const struct writer *w)
+bool writer_is_full(const struct writer *w)
 {
-	return w->view.accepting;
+	return w->view.full;
 }
 
-void writer_on_accepting(struct writer *w, void (*fn)(void *arg), void *arg)
+void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg)
 {
-	w->on_accepting = fn;
-	w->accepting_arg = arg;
+	w->on_full = fn;
+	w->full_arg = arg;
 }
 
 void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg)

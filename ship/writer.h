@@ -64,8 +64,6 @@ struct store_request {
  * then it is read with writer_read when its turn comes. */
 typedef void (*writer_batch_fn)(void *arg, const struct batch *b, struct payload *p);
 
-enum writer_accepting { WRITER_STARTING = 0, WRITER_YES, WRITER_FULL, WRITER_FAILING };
-
 struct writer_totals { /* P2, per destination, as of the last commit */
 	uint64_t accepted, delivered, dead_lettered, expired, dropped, merged, spooled; /* dead_lettered: held now; expired: held once */
 	uint64_t batches;
@@ -78,8 +76,8 @@ SP_CHECKED enum sp_status writer_open(struct sp_loop *l, const struct settings *
 void writer_close(struct writer **w);
 uint32_t writer_dest_id(const struct writer *w, const char *name); /* known names only */
 const uint8_t *writer_spool_id(const struct writer *w);            /* 16 bytes */
-enum writer_accepting writer_accepting(const struct writer *w);
-void writer_on_accepting(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
+bool writer_is_full(const struct writer *w); /* nothing new is stored now */
+void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
 void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg);
 const struct writer_totals *writer_totals(const struct writer *w, uint32_t dest);
 uint64_t writer_bytes_used(const struct writer *w);

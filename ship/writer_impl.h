@@ -56,7 +56,7 @@ struct queue {
 /* What the loop thread may know, as of the last commit. */
 struct view {
 	struct spool_sizes sizes;
-	enum writer_accepting accepting;
+	bool full;
 	uint64_t unbalanced; /* checks of the books that failed */
 };
 
@@ -94,8 +94,8 @@ struct writer {
 	size_t n_pending, cap_pending;
 	writer_batch_fn on_batch;
 	void *batch_arg;
-	void (*on_accepting)(void *arg);
-	void *accepting_arg;
+	void (*on_full)(void *arg);
+	void *full_arg;
 };
 
 static inline void queue_init(struct queue *q)

@@ -154,8 +154,8 @@ void writer_publish(struct writer *w, struct queue *answers)
 	struct view before = w->now;
 	bool answered = answers->first != NULL;
 	w->now.sizes = spool_sizes(w->spool);
-	w->now.accepting = spool_is_full(w->spool) ? WRITER_FULL : WRITER_YES;
-	bool news = answered || before.accepting != w->now.accepting || before.unbalanced != w->now.unbalanced ||
+	w->now.full = spool_is_full(w->spool);
+	bool news = answered || before.full != w->now.full || before.unbalanced != w->now.unbalanced ||
 		before.sizes.used != w->now.sizes.used;
 	if (answered)
 		sp_crash_point("ship.after_commit_before_ack");

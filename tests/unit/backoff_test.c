@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static const struct backoff_limits limits = {.min_ms = 100,
-    .max_ms = 30000,
-    .unreachable_max_ms = 1000,
-    .retry_after_max_ms = 600000,
-    .probe_min_ms = 30000,
-    .probe_max_ms = 600000};
+static const struct dest_settings limits = {.backoff_min = 100,
+    .backoff_max = 30000,
+    .backoff_unreachable_max = 1000,
+    .retry_after_max = 600000,
+    .probe_min = 30000,
+    .probe_max = 600000};
 
 static int64_t wait(struct backoff *b, enum backoff_kind kind)
 {
