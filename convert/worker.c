@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/crash.h"
+#include "common/crc32c.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "convert/link.h"
@@ -20,6 +21,8 @@
 #define CONVERSIONS_MAX 4  /* of one delivery, when plan follows plan */
 #define MESSAGES_PER_TURN 16
 #define PLAN_MAX_BYTES ((int64_t)16 << 20)
+#define ATTRIBUTE_LOG_PLACES 64
+#define ATTRIBUTE_LOG_MS 3600000
 #define SCRATCH_BYTES ((size_t)64 << 20)
 
 enum phase { FREE = 0, WAITS_FOR_SHIP, WAITS_FOR_GO, OFFERS_AGAIN, WAITS_FOR_STORED };
@@ -53,6 +56,7 @@ struct worker {
 	void (*stopped)(void *arg);
 	void *stopped_arg;
 	bool stopping;
+	struct sp_log_rate attribute_logs[ATTRIBUTE_LOG_PLACES]; /* by the stream's hash */
 };
 
 static const Standpipe__Job *job_message(const struct job *j)
@@ -234,6 +238,15 @@ static void watchdog(int64_t ms)
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
+/* They are not needed to keep a delivery, so they are only spoken of: once an hour, and, but for chance, for each stream. */
+static void warn_of_attributes(struct worker *w, const char *source_arn, const struct convert_out *out)
+{
+	struct sp_log_rate *rate = &w->attribute_logs[sp_crc32c(0, source_arn, strlen(source_arn)) % ATTRIBUTE_LOG_PLACES];
+	if (out->attributes_left_out && sp_log_due(rate, ATTRIBUTE_LOG_MS))
+		sp_log(SP_LOG_WARN, "attributes.left_out", sp_f_str("source_arn", source_arn),
+		    sp_f_u64("attributes", out->attributes_left_out), sp_f_str("msg", out->attributes_text), SP_LOG_END);
+}
+
 static void count(struct worker *w, const struct convert_out *out)
 {
 	static const char *const formats[CW_FORMATS] = {
@@ -343,8 +356,10 @@ static void job_convert(struct worker *w, struct job *j)
 		job_done(w, j, later ? STANDPIPE__DONE__STATUS__BUSY : STANDPIPE__DONE__STATUS__ERROR, why.text);
 		return;
 	}
-	if (j->conversions == 1)
+	if (j->conversions == 1) {
 		count(w, &out);
+		warn_of_attributes(w, job_message(j)->source_arn, &out);
+	}
 	hand_over(w, j);
 }
 

@@ -248,3 +248,21 @@ def test_labels_of_accounts_follow_their_file():
         assert {(s["team"], s["name"]) for s in arrived(t.a, 1) if s["account_id"] == "111122223333"} == {("two", "the account")}
         assert len(t.relay.events("accounts.bad")) == 1
         assert command("check", "--config", t.relay.config).returncode == 78
+
+
+def test_a_common_attribute_chooses_among_the_destinations_that_are_configured():
+    """The predecessor sent a delivery to whatever address its attribute CUSTOM_LISTENER named; here it must be a destination's choice."""
+    chosen, usual = receiver.Receiver(), receiver.Receiver()
+    own = {"url": chosen.url, "match_attributes": {"CUSTOM_LISTENER": "https://listener.example:8053"}}
+    with relay.Relay(usual.url, {"destinations": {"own": own}}) as r:
+        for minute, listener in enumerate(("https://listener.example:8053", "https://elsewhere.example/", None)):
+            pairs = "" if listener is None else f'"custom_listener": "{listener}"'
+            header = {"X-Amz-Firehose-Common-Attributes": '{"commonAttributes": {%s}}' % pairs}
+            assert r.post(points(minute), headers=header).status == 200
+        assert r.post(points(3), headers={"X-Amz-Firehose-Common-Attributes": "nonsense"}).status == 200
+        r.drained()
+        assert [bool(arrived(chosen, m)) for m in range(4)] == [True, False, False, False]
+        assert [bool(arrived(usual, m)) for m in range(4)] == [False, True, True, True]
+        [warning] = r.events("attributes.left_out")
+        assert warning["attributes"] == 1 and warning["source_arn"].startswith("arn:")
+        assert r.books("own")[0] == r.books("own")[1] > 0
