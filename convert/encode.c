@@ -19,8 +19,8 @@ struct encoder {
 	size_t max_bytes, max_raw_bytes;
 	bool stamp_start;
 	struct mapping *mapping;
-	struct sp_buf raw, payload, info;
-	struct sp_buf informed; /* a bit for each metric whose entry in info is written, or left out */
+	struct sp_buf raw, payload, info, entries; /* entries: of info */
+	struct sp_buf informed; /* a bit for each metric whose entry is written, or left out */
 	uint64_t uninformed;    /* metrics left out, ever */
 	struct rw_totals open; /* what raw holds so far */
 	uint32_t open_shard;
@@ -127,6 +127,7 @@ void encoder_free(struct encoder **ep)
 	sp_buf_free(&e->raw);
 	sp_buf_free(&e->payload);
 	sp_buf_free(&e->info);
+	sp_buf_free(&e->entries);
 	sp_buf_free(&e->informed);
 	sp_free(e->slices);
 	sp_free(e->counts);
@@ -508,7 +509,7 @@ static enum sp_status inform(struct encoder *e, const struct mapped *m)
 	if (e->informed.p[at] & bit)
 		return SP_OK;
 	e->informed.p[at] |= bit;
-	e->uninformed += !info_add(&e->info, m->base, *m->said);
+	e->uninformed += !info_add(&e->entries, m->base, *m->said);
 	return SP_OK;
 }
 
@@ -754,7 +755,7 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	e->open_shard = 0;
 	e->n_slices = 0;
 	e->samples = e->merged = e->dropped = 0;
-	info_begin(&e->info);
+	sp_buf_clear(&e->entries);
 	sp_buf_clear(&e->informed);
 	for (size_t i = 0; i < e->n_counts; i++)
 		e->counts[i].n = 0;
@@ -763,7 +764,7 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	enum sp_status status = (e->rewriter ? rewrite_portions : write_points)(e, points, oldest_ms, arena);
 	sp_arena_rewind(arena, mark);
 	update_counts(e);
-	info_end(&e->info);
+	info_pack(&e->entries, &e->info);
 	if (status == SP_OK) {
 		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->payload), .slices = e->slices,
 			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged, .dropped = e->dropped,

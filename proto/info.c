@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/crc32c.h"
+#include "proto/remote_write.h"
 
 #include <stdlib.h>
 
@@ -32,29 +33,28 @@ void info_describe(struct sp_buf *out, Standpipe__InfoEntry__Type type, struct s
 	put_text(out, HELP, help);
 }
 
-void info_begin(struct sp_buf *out)
+bool info_add(struct sp_buf *entries, struct sp_bytes name, struct sp_bytes said)
 {
-	sp_buf_clear(out);
-	sp_buf_add(out, sp_bytes((const uint8_t[CRC_BYTES]){0}, CRC_BYTES));
-}
-
-bool info_add(struct sp_buf *out, struct sp_bytes name, struct sp_bytes said)
-{
-	if (out->n + name.n + said.n + 20 > INFO_MAX_BYTES)
+	if (entries->n + name.n + said.n + 20 > INFO_MAX_BYTES)
 		return false;
 	size_t head = 2 + (name.n > 0x7f) + (name.n > 0x3fff);
-	sp_buf_u8(out, ENTRIES);
-	sp_buf_varint(out, head + name.n + said.n);
-	sp_buf_u8(out, NAME);
-	sp_buf_varint(out, name.n);
-	sp_buf_add(out, name);
-	sp_buf_add(out, said);
+	sp_buf_u8(entries, ENTRIES);
+	sp_buf_varint(entries, head + name.n + said.n);
+	sp_buf_u8(entries, NAME);
+	sp_buf_varint(entries, name.n);
+	sp_buf_add(entries, name);
+	sp_buf_add(entries, said);
 	return true;
 }
 
-void info_end(struct sp_buf *out)
+void info_pack(const struct sp_buf *entries, struct sp_buf *out)
 {
-	if (!sp_buf_ok(out) || out->n == CRC_BYTES) {
+	sp_buf_clear(out);
+	if (!entries->n || !sp_buf_ok(entries))
+		return;
+	sp_buf_add(out, sp_bytes((const uint8_t[CRC_BYTES]){0}, CRC_BYTES));
+	rw_compress(sp_buf_view(entries), out);
+	if (!sp_buf_ok(out)) {
 		sp_buf_clear(out);
 		return;
 	}
@@ -75,7 +75,11 @@ enum sp_status info_read(struct sp_bytes packed, struct info **out, struct sp_wh
 	struct sp_bytes rest = packed;
 	if (packed.n && (!sp_take_le32(&rest, &crc) || sp_crc32c(0, rest.p, rest.n) != crc))
 		return sp_fail(why, SP_BAD_DATA, "what is known of a payload's metrics is damaged");
-	Standpipe__Info *message = standpipe__info__unpack(NULL, rest.n, rest.p);
+	struct sp_buf raw = {0};
+	Standpipe__Info *message = NULL;
+	if (!packed.n || rw_uncompress(rest, INFO_MAX_BYTES, &raw, why) == SP_OK)
+		message = standpipe__info__unpack(NULL, raw.n, raw.p);
+	sp_buf_free(&raw);
 	if (!message)
 		return sp_fail(why, SP_BAD_DATA, "what is known of a payload's metrics cannot be read");
 	if (message->n_entries)

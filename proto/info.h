@@ -1,7 +1,7 @@
 /* info - type, unit and help of the metrics of a payload, kept beside it in the spool (column payload.info).
  *
- * 4 bytes CRC32C (little endian), then a packed Info: one entry for each metric, by the name that its series begin with. A series
- * finds its entry by its __name__, or by what is left of it without its last `_` segments (the statistic), the longest first.
+ * 4 bytes CRC32C (little endian) of what follows: a snappy block of a packed Info with one entry for each metric, by the name that its
+ * series begin with. A series finds its entry by its __name__, or by what is left of it without its last `_` segments (the statistic), the longest first.
  * One thread. Entries are borrowed from the Info that was read.
  */
 #ifndef PROTO_INFO_H
@@ -10,15 +10,15 @@
 #include "common/bytes.h"
 #include "proto/standpipe.pb-c.h"
 
-#define INFO_MAX_BYTES ((size_t)256 << 10) /* of one payload; series of further metrics have no entry */
+#define INFO_MAX_BYTES ((size_t)256 << 10) /* of the entries of one payload; series of further metrics have no entry */
 
 /* What is said of a metric, without its name: can be kept and added to many payloads. Strings are UTF-8. */
 void info_describe(struct sp_buf *out, Standpipe__InfoEntry__Type type, struct sp_bytes unit, struct sp_bytes help);
 
-/* out becomes one packed info. False: the limit is reached, it was left out. An info without entries is empty. */
-void info_begin(struct sp_buf *out);
-bool info_add(struct sp_buf *out, struct sp_bytes name, struct sp_bytes said);
-void info_end(struct sp_buf *out);
+/* Adds an entry to those of a payload. False: the limit is reached, it was left out. */
+bool info_add(struct sp_buf *entries, struct sp_bytes name, struct sp_bytes said);
+/* *out becomes the info, empty when there are no entries, or no memory. */
+void info_pack(const struct sp_buf *entries, struct sp_buf *out);
 
 struct info;
 

@@ -29,18 +29,17 @@ static void expect(const struct info *i, const char *series, const char *name, c
 static void a_series_finds_its_metric_by_the_longest_name(void **state)
 {
 	(void)state;
-	struct sp_buf packed = {0};
+	struct sp_buf entries = {0}, packed = {0};
 	struct info *i = NULL;
 	char long_name[20000];
 	memset(long_name, 'x', sizeof long_name);
 	long_name[sizeof long_name - 1] = '\0';
-	info_begin(&packed);
-	add(&packed, "aws_ec2_network_in", "bytes");
-	add(&packed, "aws_ec2_network", "");
-	add(&packed, long_name, "seconds");
+	add(&entries, "aws_ec2_network_in", "bytes");
+	add(&entries, "aws_ec2_network", "");
+	add(&entries, long_name, "seconds");
 	long_name[200] = '\0';
-	add(&packed, long_name, "percent");
-	info_end(&packed);
+	add(&entries, long_name, "percent");
+	info_pack(&entries, &packed);
 	assert_int_equal(info_read(sp_buf_view(&packed), &i, &why), SP_OK);
 	expect(i, "aws_ec2_network_in", "aws_ec2_network_in", "bytes");
 	expect(i, "aws_ec2_network_in_sample_count", "aws_ec2_network_in", "bytes");
@@ -50,31 +49,31 @@ static void a_series_finds_its_metric_by_the_longest_name(void **state)
 	assert_null(info_find(i, SP_LIT("")));
 	assert_null(info_find(i, SP_LIT("____________________________________")));
 	info_free(&i);
+	sp_buf_free(&entries);
 	sp_buf_free(&packed);
 }
 
 static void nothing_is_an_info_without_entries(void **state)
 {
 	(void)state;
-	struct sp_buf packed = {0};
+	struct sp_buf entries = {0}, packed = {0};
 	struct info *i = NULL;
-	info_begin(&packed);
-	info_end(&packed);
+	info_pack(&entries, &packed);
 	assert_int_equal(packed.n, 0);
 	assert_int_equal(info_read(sp_buf_view(&packed), &i, &why), SP_OK);
 	assert_null(info_find(i, SP_LIT("a_sum")));
 	info_free(&i);
+	sp_buf_free(&entries);
 	sp_buf_free(&packed);
 }
 
 static void damage_is_found(void **state)
 {
 	(void)state;
-	struct sp_buf packed = {0};
+	struct sp_buf entries = {0}, packed = {0};
 	struct info *i = NULL;
-	info_begin(&packed);
-	add(&packed, "a", "bytes");
-	info_end(&packed);
+	add(&entries, "a", "bytes");
+	info_pack(&entries, &packed);
 	for (size_t at = 0; at < packed.n; at++) {
 		packed.p[at] ^= 0x20;
 		assert_int_equal(info_read(sp_buf_view(&packed), &i, &why), SP_BAD_DATA);
@@ -82,27 +81,28 @@ static void damage_is_found(void **state)
 	}
 	for (size_t n = 1; n < packed.n; n++)
 		assert_int_equal(info_read(sp_bytes(packed.p, n), &i, &why), SP_BAD_DATA);
+	sp_buf_free(&entries);
 	sp_buf_free(&packed);
 }
 
 static void an_info_is_bounded(void **state)
 {
 	(void)state;
-	struct sp_buf packed = {0};
+	struct sp_buf entries = {0}, packed = {0};
 	struct info *i = NULL;
 	char name[32];
 	int n = 0;
-	info_begin(&packed);
 	do
 		snprintf(name, sizeof name, "metric_%d", ++n);
-	while (info_add(&packed, sp_str(name), SP_LIT("")));
-	info_end(&packed);
-	assert_true(n > 1000 && packed.n <= INFO_MAX_BYTES);
+	while (info_add(&entries, sp_str(name), SP_LIT("")));
+	info_pack(&entries, &packed);
+	assert_true(n > 1000 && entries.n <= INFO_MAX_BYTES);
 	assert_int_equal(info_read(sp_buf_view(&packed), &i, &why), SP_OK);
 	assert_null(info_find(i, sp_str(name)));
 	snprintf(name, sizeof name, "metric_%d", n - 1);
 	assert_non_null(info_find(i, sp_str(name)));
 	info_free(&i);
+	sp_buf_free(&entries);
 	sp_buf_free(&packed);
 }
 
