@@ -1,5 +1,7 @@
 #include "cli/config.h"
 
+#include "proto/plan.h"
+
 #include <getopt.h>
 #include <stdio.h>
 
@@ -10,7 +12,10 @@ enum sp_status config_read(const char *path, struct conf **conf, struct settings
 	enum sp_status status = conf_read_usual(c, path, why);
 	if (status == SP_OK)
 		status = settings_load(c, SP_ROLE_ALL, &s, why);
+	if (status == SP_OK)
+		status = plan_check(s, why);
 	if (status != SP_OK) {
+		settings_free(&s);
 		conf_free(&c);
 		return status;
 	}

@@ -40,6 +40,7 @@ struct sp_list {
 struct sp_map {
 	char **names, **values;
 	size_t n;
+	char *origin; /* of a rule: "standpipe.yaml:12" */
 };
 /* A list of rules, each a map; a list inside a rule is one value, its items parted by newlines. */
 struct sp_rules {

@@ -234,6 +234,7 @@ void sp_map_free(struct sp_map *m)
 		sp_free(m->names[i]), sp_free(m->values[i]);
 	sp_free(m->names);
 	sp_free(m->values);
+	sp_free(m->origin);
 }
 
 const char *sp_map_get(const struct sp_map *m, const char *name)
@@ -242,6 +243,13 @@ const char *sp_map_get(const struct sp_map *m, const char *name)
 		if (strcmp(m->names[i], name) == 0)
 			return m->values[i];
 	return NULL;
+}
+
+static void rule_note_origin(struct sp_rules *rules, const char *at, const char *origin)
+{
+	struct sp_map *rule = &rules->v[strtoul(at, NULL, 10)];
+	if (!rule->origin)
+		rule->origin = sp_strdup(origin);
 }
 
 /* at: "0.regex", that is the rule's place and what it says. */
@@ -506,8 +514,12 @@ static enum sp_status entry_apply(struct settings *s, const struct conf_entry *e
 	if (e->kind == CONF_SCALAR && has_more && !inside)
 		return sp_fail(why, SP_CONFIG, "%s: %s takes %s, not one value", e->origin, e->path,
 		    d->type == MAP ? "names with values below it" : "a list of rules");
-	if (value_parse(d, base_get(s, group, name), rest, e->value, e->kind, &right))
+	char *base = base_get(s, group, name);
+	if (value_parse(d, base, rest, e->value, e->kind, &right)) {
+		if (d->type == RULES && inside)
+			rule_note_origin((struct sp_rules *)(void *)(base + d->offset), rest + strlen(d->path) + 1, e->origin);
 		return SP_OK;
+	}
 	if (d->type == STR || d->type == FILE_ || d->type == MAP || d->type == RULES) /* may be secret: not shown */
 		return sp_fail(why, SP_CONFIG, "%s: %s: right is %s", e->origin, e->path, right);
 	return sp_fail(why, SP_CONFIG, "%s: %s is \"%.60s\": right is %s", e->origin, e->path, e->value, right);

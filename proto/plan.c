@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/arena.h"
+#include "proto/relabel.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -184,6 +185,38 @@ static Standpipe__Group *group_new(struct sp_arena *a, const struct dest_setting
 	g->max_bytes = (uint64_t)d->max_bytes;
 	g->max_raw_bytes = (uint64_t)d->max_raw_bytes;
 	return g;
+}
+
+static enum sp_status check_relabel(const struct dest_settings *d, struct sp_arena *a, struct sp_why *why)
+{
+	struct sp_why what = {.text = ""};
+	Standpipe__Group g = STANDPIPE__GROUP__INIT;
+	add_relabel(a, &g, &d->relabel);
+	for (size_t i = 0; i < d->relabel.n; i++) {
+		struct relabel *r = NULL;
+		const struct sp_map *rule = &d->relabel.v[i];
+		const char *modulus = get(rule, "modulus", "0");
+		enum sp_status status = SP_OK;
+		if (!*modulus || modulus[strspn(modulus, "0123456789")])
+			status = sp_fail(&what, SP_CONFIG, "0: modulus \"%.20s\" is not a number", modulus);
+		if (status == SP_OK)
+			status = relabel_new(&g.relabel[i], 1, &r, &what);
+		relabel_free(&r);
+		if (status != SP_OK)
+			return sp_fail(why, SP_CONFIG, "%s: destinations.%s.write_relabel_configs.%zu%s", rule->origin, d->name, i,
+			    what.text + 1); /* it says that it is rule 0 */
+	}
+	return SP_OK;
+}
+
+enum sp_status plan_check(const struct settings *s, struct sp_why *why)
+{
+	struct sp_arena *a = sp_arena_new(0);
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < s->n_dests && status == SP_OK; i++)
+		status = check_relabel(&s->dests[i], a, why);
+	sp_arena_free(&a);
+	return status;
 }
 
 /* ---- tenants ---- */

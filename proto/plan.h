@@ -21,6 +21,9 @@ struct plan {
 	struct sp_arena *arena;
 };
 
+/* Are the settings' relabelling rules rules? settings_load has not looked at them: that takes their regexes. SP_CONFIG names
+ * the place. */
+SP_CHECKED enum sp_status plan_check(const struct settings *s, struct sp_why *why);
 /* dest_ids[i] is the spool's number of s->dests[i]. accounts may be NULL. Both must outlive the plan. */
 struct plan *plan_new(const struct settings *s, const struct accounts *accounts, const uint32_t *dest_ids);
 void plan_free(struct plan **p);

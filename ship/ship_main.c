@@ -125,7 +125,9 @@ static void on_reload(void *arg)
 
 static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 {
-	enum sp_status status = sp_mkdirs(s->settings->runtime_dir, why);
+	enum sp_status status = plan_check(s->settings, why);
+	if (status == SP_OK)
+		status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)
 		status = writer_open(s->loop, s->settings, &s->writer, why);
 	if (status == SP_OK)

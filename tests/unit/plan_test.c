@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -117,10 +118,32 @@ static void a_key_with_settings_of_its_own_is_a_tenant(void **state)
 	settings_free(&s);
 }
 
+static void a_wrong_relabelling_rule_is_refused_with_its_place(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+	    {"{regex: '[a', source_labels: [x], target_label: y}", "test.yaml:4: destinations.a.write_relabel_configs.1: regex \"[a\""},
+	    {"{action: keepequal, source_labels: [x]}", "write_relabel_configs.1: action keepequal needs target_label"},
+	    {"{action: hashmod, source_labels: [x], target_label: y, modulus: 4x}", "modulus \"4x\" is not a number"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char yaml[400];
+		struct sp_why why = {.text = ""};
+		snprintf(yaml, sizeof yaml, "destinations:\n  a: {url: 'http://127.0.0.1:1/a', write_relabel_configs: [\n"
+		    "    {target_label: env, replacement: ''},\n    %s]}\n", cases[i][0]);
+		struct settings *s = settings_of(yaml);
+		assert_int_equal(plan_check(s, &why), SP_CONFIG);
+		if (!strstr(why.text, cases[i][1]))
+			fail_msg("%s", why.text);
+		settings_free(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(equal_mappings_share_a_group), cmocka_unit_test(the_epoch_is_the_content),
-	    cmocka_unit_test(a_key_with_settings_of_its_own_is_a_tenant)};
+	    cmocka_unit_test(a_key_with_settings_of_its_own_is_a_tenant),
+	    cmocka_unit_test(a_wrong_relabelling_rule_is_refused_with_its_place)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
