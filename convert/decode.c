@@ -18,7 +18,9 @@ struct tool {
 	bool json, is_record;
 	int record; /* at hand; -1: the whole body */
 	uint64_t bad;
-	struct series *series; /* --series */
+	struct series *series; /* what points become */
+	bool explain;          /* the point first */
+	const char *config, *destination, *key, *naming;
 	struct decoder decoder;
 	struct cw_points points_of_record;
 	struct sp_buf pieces; /* what is set aside, printed at the end */
@@ -170,6 +172,35 @@ static void bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_
 	}
 }
 
+/* The point, then what becomes of it. */
+static enum sp_status explain_point(struct tool *t, const struct cw_point *p, struct sp_buf *out)
+{
+	struct sp_buf lines = {0};
+	enum sp_status status = series_print(t->series, p, &lines);
+	struct sp_bytes rest = sp_buf_view(&lines);
+	if (t->json)
+		point_json(out, t->record, p);
+	else if (t->explain)
+		point_text(out, p);
+	if (t->json) /* the object goes on */
+		out->n -= 2;
+	sp_buf_str(out, t->json ? ",\"series\":[" : "");
+	for (bool first = true; rest.n; first = false) {
+		const uint8_t *end = memchr(rest.p, '\n', rest.n);
+		struct sp_bytes line = sp_bytes(rest.p, (size_t)(end - rest.p));
+		sp_buf_str(out, t->json ? first ? "" : "," : t->explain ? "  " : "");
+		if (t->json)
+			sp_buf_json(out, line);
+		else
+			sp_buf_add(out, line);
+		sp_buf_str(out, t->json ? "" : "\n");
+		rest.n -= line.n + 1, rest.p += line.n + 1;
+	}
+	sp_buf_str(out, t->json ? "]}\n" : "");
+	sp_buf_free(&lines);
+	return status;
+}
+
 static enum sp_status show_record(struct tool *t, struct sp_bytes record)
 {
 	struct sp_buf line = {0};
@@ -179,7 +210,7 @@ static enum sp_status show_record(struct tool *t, struct sp_bytes record)
 		const struct cw_point *p = &t->points_of_record.v[i];
 		sp_buf_clear(&line);
 		if (t->series)
-			status = status == SP_OK ? series_print(t->series, p, &line) : status;
+			status = status == SP_OK ? explain_point(t, p, &line) : status;
 		else if (t->json)
 			point_json(&line, t->record, p);
 		else
@@ -245,28 +276,47 @@ static void show_summary(const struct tool *t)
 	    d->messages, d->points_of[CW_OTLP07], d->points_of[CW_OTLP10], d->points_of[CW_JSON], d->demo, t->bad, d->dropped_values);
 }
 
+static enum sp_status choose_series(struct tool *t, bool plain, struct sp_why *why)
+{
+	t->explain = t->config || t->destination || t->key || t->naming;
+	if (t->config || t->destination || t->key)
+		return series_of_config(t->config, t->destination, t->key, t->naming, &t->series, why);
+	return t->explain || plain ? series_new(t->naming ? t->naming : "cloudwatch", &t->series, why) : SP_OK;
+}
+
 int decode_main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"record", no_argument, NULL, 'r'},
-	    {"series", no_argument, NULL, 's'}, {0}};
+	    {"series", no_argument, NULL, 's'}, {"config", required_argument, NULL, 'c'},
+	    {"destination", required_argument, NULL, 'd'}, {"key", required_argument, NULL, 'k'},
+	    {"naming", required_argument, NULL, 'n'}, {0}};
+	bool series = false;
 	struct tool t = {.json = false};
 	struct sp_buf file = {0};
 	struct sp_why why = {.text = ""};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		t.json = t.json || o == 'j';
 		t.is_record = t.is_record || o == 'r';
-		if (o == 's' && !t.series)
-			t.series = series_new();
+		series = series || o == 's';
+		if (o == 'c' || o == 'd' || o == 'k' || o == 'n')
+			*(o == 'c' ? &t.config : o == 'd' ? &t.destination : o == 'k' ? &t.key : &t.naming) = optarg;
 		if (o == '?')
 			return SP_EXIT_USAGE;
 	}
 	if (argc - optind != 1) {
-		fputs("usage: standpipe decode [--json | --series] [--record] FILE\n", stderr);
+		fputs("usage: standpipe decode [--json] [--series] [--naming PRESET] [--config FILE] [--destination NAME] [--key NAME] "
+		      "[--record] FILE\n",
+		    stderr);
 		return SP_EXIT_USAGE;
+	}
+	if (choose_series(&t, series, &why) != SP_OK) {
+		fprintf(stderr, "standpipe decode: %s\n", why.text);
+		return SP_EXIT_CONFIG;
 	}
 	if (!read_file(argv[optind], &file)) {
 		fprintf(stderr, "%s: %s\n", argv[optind], sp_buf_ok(&file) ? strerror(errno) : "larger than 96 MiB");
 		sp_buf_free(&file);
+		series_free(&t.series);
 		return SP_EXIT_FAILED;
 	}
 	t.decoder = (struct decoder){.arena = sp_arena_new(0), .points = &t.points_of_record, .gunzip = gunzip_new(), .bad = bad_piece, .arg = &t};

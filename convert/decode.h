@@ -1,8 +1,10 @@
-/* decode - the tool `standpipe decode [--json | --series] [--record] FILE`: what is in a captured delivery, point by point.
+/* decode - the tool `standpipe decode [--json] [--series] [--naming PRESET] [--config FILE] [--destination NAME] [--key NAME]
+ * [--record] FILE`: what is in a captured delivery, point by point.
  *
  * FILE is a Firehose body (JSON, plain or gzip), with --record one record out of its base64; "-" is standard input.
- * Prints points (with --series the samples they become under the preset `cloudwatch`), then what would be quarantined; a summary goes
- * to standard error.
+ * Prints points (with --series the samples they become under the preset `cloudwatch`), then what would be quarantined; a
+ * summary goes to standard error. With --naming, or with --config, --destination or --key, each point is followed by the
+ * series it becomes there, or by the rule that drops it.
  */
 #ifndef CONVERT_DECODE_H
 #define CONVERT_DECODE_H

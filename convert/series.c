@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "convert/encode.h"
+#include "proto/plan.h"
 #include "proto/remote_write.h"
 
 #include <inttypes.h>
@@ -12,17 +13,91 @@ struct series {
 	struct sp_buf raw;
 };
 
-struct series *series_new(void)
+static enum sp_status make(const Standpipe__Group *group, struct series **out, struct sp_why *why)
 {
-	struct series *s = sp_new(struct series);
+	struct encoder *encoder;
+	enum sp_status status = encoder_new(group, 0, &encoder, why);
+	if (status != SP_OK)
+		return status;
+	*out = sp_new(struct series);
+	**out = (struct series){.encoder = encoder, .arena = sp_arena_new(0)};
+	return SP_OK;
+}
+
+enum sp_status series_new(const char *naming, struct series **out, struct sp_why *why)
+{
 	Standpipe__Group group = STANDPIPE__GROUP__INIT;
-	char naming[] = "cloudwatch";
-	group.naming = naming;
+	group.naming = (char *)naming;
 	group.shards = 1;
-	enum sp_status status = encoder_new(&group, 0, &s->encoder, NULL);
-	SP_BUG_IF(status != SP_OK); /* the default preset is always there */
-	s->arena = sp_arena_new(0);
-	return s;
+	return make(&group, out, why);
+}
+
+static enum sp_status find_destination(const struct settings *s, const char *name, uint32_t *out, struct sp_why *why)
+{
+	for (uint32_t i = 0; i < s->n_dests; i++) {
+		if (name ? strcmp(s->dests[i].name, name) == 0 : s->n_dests == 1) {
+			*out = i;
+			return SP_OK;
+		}
+	}
+	return name ? sp_fail(why, SP_CONFIG, "there is no destination %.64s", name)
+		    : sp_fail(why, SP_CONFIG, "%zu destinations: say which with --destination NAME", s->n_dests);
+}
+
+/* The group that makes what this destination gets of this key, or NULL when it gets nothing of it. */
+static const Standpipe__Group *find_group(const struct plan *plan, uint32_t destination, const char *key)
+{
+	const Standpipe__Tenant *tenant = plan->message.tenants[0]; /* of all other keys */
+	for (size_t i = 0; key && i < plan->message.n_tenants; i++) {
+		if (strcmp(plan->message.tenants[i]->key_name, key) == 0)
+			tenant = plan->message.tenants[i];
+	}
+	for (size_t i = 0; i < tenant->n_groups; i++) {
+		const struct plan_dests *dests = &plan->dests[tenant->groups[i]];
+		for (size_t k = 0; k < dests->n; k++) {
+			if (dests->ids[k] == destination)
+				return plan->message.groups[tenant->groups[i]];
+		}
+	}
+	return NULL;
+}
+
+static enum sp_status from_settings(const struct settings *s, const char *destination, const char *key, const char *naming,
+    struct series **out, struct sp_why *why)
+{
+	uint32_t number, *ids = sp_new_array(uint32_t, s->n_dests + 1);
+	enum sp_status status = find_destination(s, destination, &number, why);
+	for (uint32_t i = 0; i < s->n_dests; i++)
+		ids[i] = i;
+	struct plan *plan = plan_new(s, NULL, ids);
+	const Standpipe__Group *found = status == SP_OK ? find_group(plan, number, key) : NULL;
+	if (found) {
+		Standpipe__Group group = *found;
+		group.naming = naming ? (char *)naming : group.naming;
+		status = make(&group, out, why);
+	} else if (status == SP_OK) {
+		status = sp_fail(why, SP_CONFIG, "destination %.64s gets nothing of key %.64s", s->dests[number].name, key);
+	}
+	plan_free(&plan);
+	sp_free(ids);
+	return status;
+}
+
+enum sp_status series_of_config(const char *config, const char *destination, const char *key, const char *naming,
+    struct series **out, struct sp_why *why)
+{
+	struct conf *conf = conf_new();
+	struct settings *s = NULL;
+	enum sp_status status = conf_read_usual(conf, config, why);
+	if (status == SP_OK)
+		status = settings_load(conf, SP_ROLE_SHIP, &s, why);
+	if (status == SP_OK)
+		status = plan_check(s, why);
+	if (status == SP_OK)
+		status = from_settings(s, destination, key, naming, out, why);
+	settings_free(&s);
+	conf_free(&conf);
+	return status;
 }
 
 void series_free(struct series **sp)
@@ -60,11 +135,23 @@ enum sp_status series_print(struct series *s, const struct cw_point *p, struct s
 	struct cw_point copy = *p;
 	struct cw_points points = {&copy, 1, 1};
 	struct convert_group group;
+	bool explained = false;
 	enum sp_status status = encoder_run(s->encoder, &points, NULL, p->end_ms, s->arena, &group);
-	for (size_t i = 0; status == SP_OK && i < group.n_slices; i++)
+	for (size_t i = 0; status == SP_OK && i < group.n_counts; i++) {
+		const struct convert_count *c = &group.counts[i];
+		if (c->n && c->metric == M_CONVERT_FILTERED)
+			sp_buf_printf(out, "# dropped by filter %s\n", c->label);
+		else if (c->n && c->metric == M_CONVERT_RELABEL_DROPPED)
+			sp_buf_printf(out, "# %" PRIu64 " series dropped by write_relabel_configs.%s\n", c->n, c->label);
+		explained |= c->n > 0 && c->label;
+	}
+	for (size_t i = 0; status == SP_OK && i < group.n_slices; i++) {
+		if (group.slices[i].dead_reason)
+			sp_buf_printf(out, "# dead letter, %s:\n", group.slices[i].dead_reason);
 		status = print_slice(s, sp_bytes(group.payload.p + group.slices[i].off, group.slices[i].len),
 		    group.slices[i].raw_len, out);
-	if (status == SP_OK && group.n_slices == 0)
+	}
+	if (status == SP_OK && group.n_slices == 0 && !explained)
 		sp_buf_str(out, "# no series: the point has no statistic with a value\n");
 	return status;
 }

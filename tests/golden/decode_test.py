@@ -179,3 +179,38 @@ def test_odd_points_of_otlp():
     many = b"".join(cw.sub(1, cw.text(1, f"D{i:03}") + cw.text(2, "v")) for i in reversed(range(100)))
     (got,), _ = one(head + many + time)
     assert list(got["dimensions"]) == [f"D{i:03}" for i in range(64)]
+
+
+CONFIG = """
+destinations:
+  main:
+    url: http://127.0.0.1:1/
+    statistics: [sum, maximum]
+    filters:
+      - {name: no_ebs, action: exclude, namespace: AWS/EBS}
+    write_relabel_configs:
+      - {source_labels: [__name__], regex: .*_maximum, action: drop}
+      - {regex: job, action: labeldrop}
+keys:
+  team: {value: xxxxxxxxxxxxxxxxxxxxxxxxxxxx, labels: {team: blue}}
+"""
+
+
+def test_it_explains_what_becomes_of_each_point(tmp_path):
+    point = {"account": "1234", "region": "eu-west-1", "start_ms": T0, "count": 2, "sum": 10, "min": 1, "max": 9}
+    points = [{**point, "namespace": "AWS/EC2", "metric": "CPUUtilization", "dims": [["InstanceId", "i-1"]]},
+              {**point, "namespace": "AWS/EBS", "metric": "VolumeReadOps", "dims": [["VolumeId", "v-1"]]}]
+    (tmp_path / "standpipe.yaml").write_text(CONFIG)
+    command = [BIN, "decode", "--config", tmp_path / "standpipe.yaml", "--key", "team"]
+    run = subprocess.run([*command, "-"], input=cw.body([cw.record(points, "json")]), capture_output=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.decode().splitlines() == [
+        '2023-11-14T22:15:00Z json 1234 eu-west-1 AWS/EC2/CPUUtilization{InstanceId="i-1"} unit= count=2 sum=10 min=1 max=9',
+        "  # 1 series dropped by write_relabel_configs.0",
+        f'  aws_ec2_cpuutilization_sum{{account_id="1234", instance_id="i-1", region="eu-west-1", team="blue"}} 10 {T0 + 60000}',
+        '2023-11-14T22:15:00Z json 1234 eu-west-1 AWS/EBS/VolumeReadOps{VolumeId="v-1"} unit= count=2 sum=10 min=1 max=9',
+        "  # dropped by filter no_ebs"]
+    run = subprocess.run([*command, "--json", "-"], input=cw.body([cw.record(points, "json")]), capture_output=True, timeout=60)
+    assert [(x["metric"], len(x["series"])) for x in map(json.loads, run.stdout.splitlines())] == [("CPUUtilization", 2), ("VolumeReadOps", 1)]
+    run = subprocess.run([*command, "--destination", "other", "-"], input=b"", capture_output=True, timeout=60)
+    assert run.returncode == 78 and b"there is no destination other" in run.stderr

@@ -524,7 +524,8 @@ static void memory_is_bounded(void **state)
 static void a_point_can_be_shown_to_people(void **state)
 {
 	(void)state;
-	struct series *s = series_new();
+	struct series *s;
+	assert_int_equal(series_new("cloudwatch", &s, NULL), SP_OK);
 	struct sp_buf text = {0};
 	struct cw_point p = cpu(0, 1, 2, 2, 2);
 	p.has = CW_SUM;
