@@ -1,6 +1,7 @@
 #include "convert/delivery.h"
 
 #include "common/alloc.h"
+#include "convert/sketches.h"
 #include "convert/attributes.h"
 #include "convert/base64.h"
 #include "convert/encode.h"
@@ -35,6 +36,7 @@ struct converter {
 		uint64_t used;           /* number of the delivery that needed it last */
 	} * encoders;                    /* of the plan's groups */
 	uint64_t deliveries;
+	struct sketches *sketches;
 	struct convert_group groups[ENCODERS_KEPT]; /* results of one delivery */
 };
 
@@ -46,6 +48,7 @@ struct converter *converter_new(size_t memory_budget)
 	c->budget = memory_budget;
 	c->arena = sp_arena_new(2 * memory_budget);
 	c->gunzip = gunzip_new();
+	c->sketches = sketches_new();
 	return c;
 }
 
@@ -67,8 +70,14 @@ void converter_free(struct converter **cp)
 		return;
 	plan_drop(c->plan, c->accounts, c->encoders);
 	gunzip_free(&c->gunzip);
+	sketches_free(&c->sketches);
 	sp_arena_free(&c->arena);
 	sp_free(c);
+}
+
+struct sketches *converter_sketches(struct converter *c)
+{
+	return c->sketches;
 }
 
 void converter_rest(struct converter *c)
@@ -127,6 +136,7 @@ enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *from, 
 	c->plan = plan;
 	c->accounts = accounts;
 	c->encoders = encoders;
+	sketches_clear(c->sketches);
 	return SP_OK;
 }
 
@@ -328,6 +338,8 @@ static enum sp_status get_encoder(struct converter *c, size_t group, struct enco
 		encoder_free(&oldest->encoder);
 	if (!e->encoder)
 		status = make_encoder(c->plan->groups[group], c->accounts, c->budget / 4, &e->encoder, why);
+	if (status == SP_OK)
+		encoder_count(e->encoder, c->sketches);
 	e->used = c->deliveries;
 	*out = e->encoder;
 	return status;

@@ -76,10 +76,13 @@ struct convert_out {
 
 struct converter;
 
+struct sketches;
 struct converter *converter_new(size_t memory_budget);
 void converter_free(struct converter **c);
 /* Copies the plan; caches of the former one are dropped. A plan that cannot be followed leaves the former in force. */
 SP_CHECKED enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *plan, struct sp_why *why);
+/* The series made since the plan came or sketches_clear: of the groups of the plan. */
+struct sketches *converter_sketches(struct converter *c);
 /* The results of the last run are not needed any more: gives back the memory that only a large delivery takes. */
 void converter_rest(struct converter *c);
 SP_CHECKED enum sp_status converter_run(

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "convert/rewrite.h"
+#include "convert/sketches.h"
 #include "proto/info.h"
 #include "proto/remote_write.h"
 
@@ -33,6 +34,12 @@ struct encoder {
 	struct convert_count *counts; /* of the filter's verdicts, of the rules, then enum further_count */
 	size_t n_verdicts, n_rules, n_counts;
 	uint64_t seen[FURTHER_COUNTS]; /* by mapping and rewriter, before this run */
+
+	/* What is known of the series that are active: the sketch for the metric at hand, and parts of their hashes. */
+	struct sketches *sketches;
+	struct sp_hll *sketch;
+	uint32_t metric;
+	uint64_t metric_hash, stat_hash[STATS_FIXED];
 };
 
 /* A point in the order it will be written. Integers only: strings are too dear to compare. */
@@ -60,6 +67,11 @@ struct loose {
 	struct rw_sample sample;
 	size_t at;
 };
+
+static uint64_t series_hash(const struct naming_series *s)
+{
+	return intern_hash(s->suffix) + intern_hash(s->quantile);
+}
 
 static void make_counts(struct encoder *e)
 {
@@ -102,6 +114,8 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 	enum sp_status status = mapping_new(group, budget, &e->mapping, why);
 	if (status == SP_OK && group->shards > SHARDS_MAX)
 		status = sp_fail(why, SP_CONFIG, "%u shards are more than the %d that there can be", group->shards, SHARDS_MAX);
+	for (int stat = 0; stat < STATS_FIXED && status == SP_OK; stat++)
+		e->stat_hash[stat] = series_hash(&mapping_preset(e->mapping)->fixed[stat]);
 	if (status == SP_OK)
 		status = rewriter_new(group, &e->rewriter, why);
 	if (status != SP_OK) {
@@ -112,6 +126,11 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 	make_counts(e);
 	*out = e;
 	return status;
+}
+
+void encoder_count(struct encoder *e, struct sketches *sketches)
+{
+	e->sketches = sketches;
 }
 
 void encoder_free(struct encoder **ep)
@@ -280,6 +299,24 @@ static enum sp_status add_series(struct encoder *e, const struct mapped *m, cons
 	return status;
 }
 
+/* ---- active series ---- */
+
+static void count_metric(struct encoder *e, const struct mapped *m)
+{
+	if (m->metric == e->metric)
+		return;
+	e->metric = m->metric;
+	e->metric_hash = intern_hash(m->base);
+	e->sketch = e->sketches ? sketches_get(e->sketches, e->id, m->from->ns) : NULL;
+}
+
+static void count_series(struct encoder *e, const struct mapped *m, uint64_t stat_hash)
+{
+	/* All parts are as good as random; the product carries each bit to the upper ones, which choose the register. */
+	if (e->sketch && !e->dead_reason)
+		sp_hll_add(e->sketch, (m->identity ^ e->metric_hash ^ stat_hash) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
 /* ---- statistics of a run ---- */
 
 static int64_t stamp(const struct encoder *e, const struct cw_point *p)
@@ -344,6 +381,8 @@ static enum sp_status add_fixed(struct encoder *e, const struct run *r, struct s
 			if (wants(&r->mapped[r->items[i].point], stat) && fixed_value(p, stat, &value))
 				n = push_sample(e, r->samples, n, stamp_of(e, p, stat), value);
 		}
+		if (n)
+			count_series(e, mapped, e->stat_hash[stat]);
 		if (stat == STAT_MAXIMUM && preset->max_without_origin) {
 			status = mapping_without_origin(e->mapping, mapped, arena, &without_origin);
 			if (status == SP_OK)
@@ -405,6 +444,7 @@ static enum sp_status add_loose(struct encoder *e, const struct run *r, struct s
 		size_t samples = 0;
 		for (; i < n && series_order(series, v[i].series) == 0; i++)
 			samples = push_sample(e, r->samples, samples, v[i].sample.ms, v[i].sample.value);
+		count_series(e, &r->mapped[r->items[0].point], series_hash(series));
 		status = add_series(e, &r->mapped[r->items[0].point], series, r->samples, samples);
 	}
 	return status;
@@ -490,6 +530,7 @@ static enum sp_status add_rewritten(struct encoder *e, const struct run *r)
 		const struct rw_sample *v = &r->values[r->items[i].point];
 		n = push_sample(e, r->samples, n, v->ms, v->value);
 	}
+	count_series(e, &r->mapped[r->items[0].point], 0);
 	return add_series(e, &r->mapped[r->items[0].point], &complete, r->samples, n);
 }
 
@@ -509,7 +550,7 @@ static enum sp_status inform(struct encoder *e, const struct mapped *m)
 	if (e->informed.p[at] & bit)
 		return SP_OK;
 	e->informed.p[at] |= bit;
-	e->uninformed += !info_add(&e->entries, m->base, *m->said);
+	e->uninformed += !info_add(&e->entries, m->base, m->from->said);
 	return SP_OK;
 }
 
@@ -517,6 +558,7 @@ static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t
 {
 	enum sp_status status = shard != e->open_shard ? close_slice(e) : SP_OK;
 	e->open_shard = shard;
+	count_metric(e, &r->mapped[r->items[0].point]);
 	if (status == SP_OK && !e->dead_reason)
 		status = inform(e, &r->mapped[r->items[0].point]);
 	if (status == SP_OK && r->values)
@@ -755,6 +797,7 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	e->open_shard = 0;
 	e->n_slices = 0;
 	e->samples = e->merged = e->dropped = 0;
+	e->metric = UINT32_MAX;
 	sp_buf_clear(&e->entries);
 	sp_buf_clear(&e->informed);
 	for (size_t i = 0; i < e->n_counts; i++)

@@ -25,6 +25,9 @@ SP_CHECKED enum sp_status encoder_new(
 void encoder_free(struct encoder **e);
 /* Labels by account: once, before the first run; they must outlive the encoder. */
 void encoder_accounts(struct encoder *e, const struct account_labels *accounts);
+/* From now on the series made are noted in `sketches`, which must outlive the encoder. */
+struct sketches;
+void encoder_count(struct encoder *e, struct sketches *sketches);
 /* After a large delivery: gives back what usual ones do not need. The last result is gone. */
 void encoder_rest(struct encoder *e);
 /* attributes: of the delivery, NULL when there are none. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in

@@ -11,8 +11,9 @@
 
 struct metric {
 	struct interned entry; /* key: namespace, metric and, where names depend on it, unit */
-	struct sp_bytes base, said;
-	struct sp_bytes job, ns, name; /* values of labels */
+	struct sp_bytes base;
+	struct mapped_from from;
+	struct sp_bytes job, name; /* values of labels */
 	uint32_t number;
 	uint8_t wants;
 	struct filter_mask fits;
@@ -349,13 +350,13 @@ static uint8_t wants_of(const struct mapping *m, struct sp_bytes ns, struct sp_b
 static void note_collision(struct mapping *m, const struct base *base, const struct metric *metric)
 {
 	const struct metric *first = base->first;
-	if (sp_eq(first->ns, metric->ns) && sp_eq(first->name, metric->name)) /* they differ in their units */
+	if (sp_eq(first->from.ns, metric->from.ns) && sp_eq(first->name, metric->name)) /* they differ in their units */
 		return;
 	m->collisions++;
 	if (!sp_log_due(&m->collision_log, 1000))
 		return;
-	sp_log(SP_LOG_WARN, "convert.name_collision", sp_f_bytes("name", base->entry.key), sp_f_bytes("namespace", first->ns),
-	    sp_f_bytes("metric", first->name), sp_f_bytes("other_namespace", metric->ns), sp_f_bytes("other_metric", metric->name),
+	sp_log(SP_LOG_WARN, "convert.name_collision", sp_f_bytes("name", base->entry.key), sp_f_bytes("namespace", first->from.ns),
+	    sp_f_bytes("metric", first->name), sp_f_bytes("other_namespace", metric->from.ns), sp_f_bytes("other_metric", metric->name),
 	    sp_f_str("msg", "two metrics have one name; collision_labels tells their series apart"), SP_LOG_END);
 }
 
@@ -394,15 +395,15 @@ static struct metric *add_metric(struct mapping *m, const struct cw_point *p, st
 	struct sp_bytes base_kept = keep(m, &base), job_kept = keep(m, &job), said = describe(m, p);
 	if (!metric || !base_kept.p || !job_kept.p || !said.p)
 		return NULL;
-	metric->said = said;
+	metric->from.said = said;
 	metric->base = base_kept;
 	metric->job = job_kept;
 	const uint8_t *ns = metric->entry.key.p + 4; /* as put_key has left them */
-	metric->ns = sp_bytes(ns, p->ns.n);
+	metric->from.ns = sp_bytes(ns, p->ns.n);
 	metric->name = sp_bytes(ns + p->ns.n + 4, p->metric.n);
-	metric->wants = wants_of(m, metric->ns, metric->name);
+	metric->wants = wants_of(m, metric->from.ns, metric->name);
 	if (m->filter)
-		metric->fits = filter_metric(m->filter, metric->ns, metric->name);
+		metric->fits = filter_metric(m->filter, metric->from.ns, metric->name);
 
 	struct base *b = base_of(m, base_kept);
 	if (!b)
@@ -526,7 +527,7 @@ static struct sp_bytes label_value(const struct mapping *m, const struct naming_
 	case LABEL_JOB:
 		return metric->job;
 	case LABEL_NAMESPACE:
-		return metric->ns;
+		return metric->from.ns;
 	case LABEL_METRIC:
 		return metric->name;
 	case LABEL_OF_ACCOUNT:
@@ -619,7 +620,7 @@ enum sp_status mapping_point(struct mapping *m, const struct cw_point *p, struct
 	}
 	*out = (struct mapped){.labels = labels, .labels_len = (uint32_t)size, .before = (uint32_t)before,
 		.before_quantile = (uint32_t)before_quantile, .identity = intern_hash(sp_bytes(labels, size)),
-		.metric = metric->number, .base = metric->base, .said = &metric->said, .series = shape->series,
+		.metric = metric->number, .base = metric->base, .from = &metric->from, .series = shape->series,
 		.dropped_by = -1, .wants = metric->wants, .fate = (uint8_t)limits_fate(&m->limits, n, longest)};
 	return SP_OK;
 }

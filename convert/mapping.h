@@ -19,6 +19,12 @@
 
 struct mapping;
 
+/* The metric of CloudWatch that a series was made of. */
+struct mapped_from {
+	struct sp_bytes ns;
+	struct sp_bytes said; /* type, unit and help, as info_add takes them */
+};
+
 struct mapped {
 	const uint8_t *labels; /* encoded label fields, sorted, without __name__: what all statistics of the point share */
 	uint32_t labels_len;
@@ -26,7 +32,7 @@ struct mapped {
 	uint64_t identity; /* XXH3-64 of the labels: chooses the shard, in every release and whatever came before */
 	uint32_t metric;   /* equal numbers mean equal base names; valid for this delivery */
 	struct sp_bytes base; /* metric name without suffix */
-	const struct sp_bytes *said; /* type, unit and help of the metric, as info_add takes them */
+	const struct mapped_from *from;
 	const struct naming_series *series; /* of the point's percentiles, then of its other statistics */
 	int dropped_by; /* -1, or the filter's verdict on the point; then nothing else is set but the fate, FATE_GONE */
 	uint8_t fate;	/* enum fate */

@@ -5,6 +5,7 @@
 #include "common/crc32c.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "convert/sketches.h"
 #include "convert/link.h"
 #include "convert/result.h"
 #include "convert/tally.h"
@@ -16,6 +17,7 @@
 #define SLOTS 2 /* one is converted while one waits for its commit */
 #define JOBS_MAX (2 * SLOTS) /* those of a former ingest session end in their own time */
 #define PING_MS 1000
+#define SKETCHES_EVERY 10 /* pings to ship: with what is known of active series */
 #define ASK_MS 5000	   /* this long without an answer from ship */
 #define OFFER_AGAIN_MS 200 /* after a "busy" to an offer */
 #define CONVERSIONS_MAX 4  /* of one delivery, when plan follows plan */
@@ -44,6 +46,7 @@ struct worker {
 	struct sp_loop *loop;
 	struct link ingest, ship;
 	struct sp_timer tick;
+	unsigned pings; /* to ship */
 	uint32_t slot;
 	int64_t job_limit_ms;
 	struct converter *converter;
@@ -92,12 +95,23 @@ static void ship_lost(void *arg)
 	ping_ingest(arg); /* at once, so that no delivery is taken that could not be stored */
 }
 
+static void ping_ship(struct worker *w)
+{
+	Standpipe__Ping m = STANDPIPE__PING__INIT;
+	bool with_sketches = ++w->pings % SKETCHES_EVERY == 0;
+	m.plan_epoch = plan_epoch(w);
+	if (with_sketches)
+		sketches_fill(converter_sketches(w->converter), &m);
+	link_send(&w->ship, (struct frame_header){.type = FRAME_PING}, &m.base);
+	if (with_sketches)
+		sketches_clear(converter_sketches(w->converter));
+}
+
 static void each_second(void *arg)
 {
 	struct worker *w = arg;
-	Standpipe__Ping m = STANDPIPE__PING__INIT;
 	if (w->ship.welcomed)
-		link_send(&w->ship, (struct frame_header){.type = FRAME_PING}, &m.base);
+		ping_ship(w);
 	else
 		link_say_hello(&w->ship);
 	if (w->ingest.welcomed)

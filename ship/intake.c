@@ -46,6 +46,7 @@ struct intake {
 	struct sp_log_rate log_bad, log_refused;
 	void (*on_source)(void *arg, const char *source_arn);
 	void *on_source_arg;
+	struct active *active;
 };
 
 /* What a done function needs to find its way back. */
@@ -328,7 +329,11 @@ static void take_message(struct intake *in)
 	case FRAME_BYE:
 		peer_remove(in, link);
 		break;
-	default: /* PING only shows that the session is known; nothing else is sent to ship */
+	case FRAME_PING: /* shows that the session is known */
+		if (in->active && in->plan)
+			active_take(in->active, in->plan, (const Standpipe__Ping *)f->message, sp_loop_now(in->loop).ms);
+		break;
+	default: /* nothing else is sent to ship */
 		break;
 	}
 }
@@ -390,6 +395,11 @@ void intake_free(struct intake **inp)
 		peer_remove(in, &in->peers);
 	sp_free(in->frame);
 	sp_free(in);
+}
+
+void intake_set_active(struct intake *in, struct active *active)
+{
+	in->active = active;
 }
 
 void intake_on_source(struct intake *in, void (*fn)(void *arg, const char *source_arn), void *arg)

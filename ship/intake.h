@@ -14,6 +14,7 @@
 #include "common/loop.h"
 #include "proto/standpipe.pb-c.h"
 #include "proto/plan.h"
+#include "ship/active.h"
 #include "ship/writer.h"
 
 struct intake;
@@ -28,6 +29,8 @@ void intake_free(struct intake **in);
 void intake_set_plan(struct intake *in, const struct plan *plan);
 /* Called with the Firehose stream of each delivery that goes to the writer. */
 void intake_on_source(struct intake *in, void (*fn)(void *arg, const char *source_arn), void *arg);
+/* Takes what the workers say of active series; borrowed. */
+void intake_set_active(struct intake *in, struct active *active);
 /* Tells all workers whether deliveries can be stored now. */
 void intake_set_state(struct intake *in, Standpipe__State__Accepting accepting);
 /* From now on new STOREs are answered "busy" and the state is "stopping"; those in the writer still get their answer.

@@ -23,6 +23,7 @@ struct senders {
 	size_t *waiting; /* of the settings' destinations: those whose address depends on the first delivery */
 	size_t n_waiting;
 	struct sp_timer poll;
+	const struct active *active;
 	int64_t started_wall_ms; /* 0: not yet */
 };
 
@@ -208,6 +209,11 @@ size_t senders_complaints(const struct senders *s, struct sp_buf *out)
 	return n + s->n_waiting;
 }
 
+void senders_set_active(struct senders *s, const struct active *active)
+{
+	s->active = active;
+}
+
 /* ---- admin ---- */
 
 /* 0 is "none". */
@@ -216,32 +222,34 @@ static json_t *or_null(int64_t v)
 	return v ? json_integer(v) : json_null();
 }
 
-static json_t *row_json(const struct destination_report *r, const char *state, const struct writer_totals *t)
+static json_t *row_json(const struct senders *s, const struct destination_report *r, const char *state)
 {
-	return json_pack("{ss ss ss sI so sb sI sI so so sI sI sI sI sI sI}", "name", r->name, "state", state, "reason",
+	const struct writer_totals *t = writer_totals(s->writer, r->id);
+	return json_pack("{ss ss ss sI so sb sI sI so so sI sI sI sI sI sI sI}", "name", r->name, "state", state, "reason",
 	    r->reason, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
 	    r->next_probe_in_ms < 0 ? json_null() : json_integer(r->next_probe_in_ms), "refusing", (int)r->refusing,
 	    "queued_samples", (json_int_t)t->spooled, "queued_batches", (json_int_t)t->batches, "oldest_ms",
 	    or_null(t->oldest_ms), "oldest_age_ms", or_null(t->oldest_ms ? sp_wall_ms() - t->oldest_ms : 0), "accepted",
 	    (json_int_t)t->accepted, "delivered", (json_int_t)t->delivered, "dead_lettered",
 	    (json_int_t)t->dead_lettered, "expired", (json_int_t)t->expired, "dropped", (json_int_t)t->dropped,
-	    "merged", (json_int_t)t->merged);
+	    "merged", (json_int_t)t->merged, "active_series", (json_int_t)(s->active ? active_series(s->active, r->id) : 0));
 }
 
 static json_t *destination_json(const struct senders *s, const struct destination *d)
 {
 	struct destination_report r;
 	destination_report(d, &r);
-	return row_json(&r, health_state_name(r.state), writer_totals(s->writer, r.id));
+	return row_json(s, &r, health_state_name(r.state));
 }
 
 static json_t *waiting_json(const struct senders *s, size_t i)
 {
 	struct destination_report r = {.name = s->settings->dests[s->waiting[i]].name,
+	    .id = writer_dest_id(s->writer, s->settings->dests[s->waiting[i]].name),
 	    .reason = "no_region_yet",
 	    .since_wall_ms = s->started_wall_ms,
 	    .next_probe_in_ms = -1};
-	return row_json(&r, "waiting", writer_totals(s->writer, writer_dest_id(s->writer, r.name)));
+	return row_json(s, &r, "waiting");
 }
 
 static int append_json(const char *text, size_t n, void *arg)

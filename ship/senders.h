@@ -4,6 +4,7 @@
 
 #include "common/admin.h"
 #include "common/conf.h"
+#include "ship/active.h"
 #include "ship/writer.h"
 
 struct senders;
@@ -25,6 +26,8 @@ void senders_stop(struct senders *s);
 bool senders_idle(const struct senders *s);
 /* Every paused or backed-off destination tries again now. */
 void senders_probe(struct senders *s);
+/* For /status; borrowed. */
+void senders_set_active(struct senders *s, const struct active *active);
 /* /status, POST /-/probe. */
 void senders_routes(struct senders *s, struct sp_admin *a);
 /* One line for each destination that is not healthy: the verbose part of /-/ready. Returns how many. */

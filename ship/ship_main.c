@@ -7,6 +7,7 @@
 #include "common/metrics.h"
 #include "common/pages.h"
 #include "common/sock.h"
+#include "ship/active.h"
 #include "ship/intake.h"
 #include "ship/plans.h"
 #include "ship/senders.h"
@@ -30,6 +31,7 @@ struct ship {
 	struct writer *writer;
 	struct senders *senders;
 	struct intake *intake;
+	struct active *active;
 	struct plans *plans;
 	struct sp_admin *admin;
 	struct sp_pages pages;
@@ -43,6 +45,7 @@ static void refresh(void *arg)
 {
 	struct ship *s = arg;
 	intake_metrics(s->intake);
+	active_metrics(s->active, sp_loop_now(s->loop).ms);
 }
 
 /* Ready means: a delivery can be committed now. A receiver in trouble does not count, because the spool is there for
@@ -141,6 +144,13 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 	if (status == SP_OK) {
 		writer_on_full(s->writer, tell_state, s);
 		intake_on_source(s->intake, on_source, s);
+		s->active = active_new();
+		for (size_t i = 0; i < s->settings->n_dests; i++) {
+			const char *name = s->settings->dests[i].name;
+			active_add_dest(s->active, writer_dest_id(s->writer, name), name);
+		}
+		intake_set_active(s->intake, s->active);
+		senders_set_active(s->senders, s->active);
 		tell_state(s);
 		senders_start(s->senders);
 	}
@@ -156,6 +166,7 @@ static void ship_close(struct ship *s)
 	intake_free(&s->intake);
 	sp_admin_free(&s->admin);
 	senders_free(&s->senders);
+	active_free(&s->active);
 	plans_free(&s->plans);
 	keys_dir_free(&s->keys);
 	zmq_ctx_term(s->zmq);

@@ -34,3 +34,21 @@ def test_a_silent_stream_is_still_seen_after_a_restart():
         r.kill_all()
         r.start()
         assert r.metric("standpipe_source_last_received_timestamp_seconds", source=ARN) >= last[ARN]
+
+
+def test_active_series_are_estimated_by_destination_and_namespace():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url) as r:
+        for minute in range(3):  # the same series again and again
+            deliver(r, cloudwatch.some_points(400, MINUTE + 60000 * minute))
+        r.drained()
+        sent = {}
+        for labels in sink.samples():
+            sent.setdefault(dict(labels)["job"], set()).add(labels)
+        shown = lambda ns: r.metric("standpipe_destination_active_series", destination="main", namespace=ns)
+        for namespace, job in (("AWS/EC2", "aws_ec2"), ("My App", "my_app")):
+            relay.wait_for(lambda: shown(namespace))  # the workers tell every 10 s
+            assert abs(shown(namespace) - len(sent[job])) <= 0.05 * len(sent[job])
+        total = sum(map(len, sent.values()))
+        [status] = r.status()["destinations"]
+        assert abs(status["active_series"] - total) <= 0.05 * total

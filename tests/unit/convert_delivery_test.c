@@ -2,11 +2,13 @@
 #include "convert/delivery.h"
 
 #include "common/alloc.h"
+#include "convert/sketches.h"
 #include "proto/info.h"
 #include "proto/remote_write.h"
 #include "tests/lib/delivery_lib.h"
 
 #include <libdeflate.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -465,6 +467,54 @@ static void groups_are(struct converter *c, const char *key, const char *attribu
 	sp_buf_free(&body);
 }
 
+/* Of a group that sends the series as they are, and of one whose rules look at each. */
+static void active_series_are_counted_once(void **state)
+{
+	(void)state;
+	static struct fixture f;
+	Standpipe__Group g[2] = {cloudwatch_group(), cloudwatch_group()}, *groups[] = {&g[0], &g[1]};
+	Standpipe__Relabel rule = STANDPIPE__RELABEL__INIT, *rules[] = {&rule};
+	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
+	g[0].id = 0, g[1].id = 1;
+	rule.action = (char *)(uintptr_t)"replace";
+	rule.regex = (char *)(uintptr_t)"(.*)";
+	rule.separator = (char *)(uintptr_t)";";
+	rule.target_label = (char *)(uintptr_t)"team";
+	rule.replacement = (char *)(uintptr_t)"a";
+	g[1].relabel = rules;
+	g[1].n_relabel = 1;
+	plan.groups = groups;
+	plan.n_groups = 2;
+	lib_one_tenant(&plan);
+	plan.max_future_ms = 10 * MINUTE;
+	make_points(&f);
+	f.p[0].ns = SP_LIT("AWS/RDS");
+	struct converter *c = converter_new(0);
+	assert_int_equal(converter_plan(c, &plan, NULL), SP_OK);
+	struct sp_buf body = body_of(CW_OTLP10, f.p, POINTS, 100);
+	struct convert_in in = input(&body);
+	struct convert_out out;
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(converter_run(c, &in, &out, NULL), SP_OK);
+		assert_int_equal(out.n_groups, 2);
+		for (uint32_t i = 0; i < 2; i++) {
+			double series = 0, estimate = 0;
+			for (size_t k = 0; k < out.groups[i].n_slices; k++)
+				series += out.groups[i].slices[k].series;
+			assert_true(series > 500);
+			double one = sp_hll_estimate(sketches_get(converter_sketches(c), i, SP_LIT("AWS/RDS")));
+			estimate = one + sp_hll_estimate(sketches_get(converter_sketches(c), i, SP_LIT("AWS/EC2")));
+			assert_true(one >= 4 && one < 8);
+			if (fabs(estimate - series) > 0.05 * series)
+				fail_msg("%g series, estimated %g", series, estimate);
+		}
+	}
+	assert_int_equal(converter_plan(c, &plan, NULL), SP_OK); /* a new plan has other groups */
+	assert_true(sp_hll_estimate(sketches_get(converter_sketches(c), 0, SP_LIT("AWS/EC2"))) == 0);
+	sp_buf_free(&body);
+	converter_free(&c);
+}
+
 static void a_tenant_gets_its_own_groups_and_attributes_choose_among_them(void **state)
 {
 	(void)state;
@@ -629,6 +679,7 @@ int main(void)
 		cmocka_unit_test(evidence_is_bounded_and_counts_everything),
 		cmocka_unit_test(too_little_memory_means_not_now),
 		cmocka_unit_test(each_group_of_the_plan_gets_its_own_payload),
+		cmocka_unit_test(active_series_are_counted_once),
 		cmocka_unit_test(a_tenant_gets_its_own_groups_and_attributes_choose_among_them),
 		cmocka_unit_test(the_capture_makes_the_known_number_of_samples),
 	};

@@ -4,6 +4,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "convert/delivery.h"
+#include "convert/sketches.h"
 #include "tests/lib/handover_lib.h"
 
 #include <setjmp.h>
@@ -24,6 +25,7 @@ struct converter {
 	uint64_t epoch;
 	int runs;
 	uint8_t *large;
+	struct sketches *sketches;
 };
 
 static struct converter the_converter;
@@ -31,13 +33,14 @@ static struct converter the_converter;
 struct converter *converter_new(size_t memory_budget)
 {
 	(void)memory_budget;
-	the_converter = (struct converter){.large = sp_alloc(LARGE_BYTES)};
+	the_converter = (struct converter){.large = sp_alloc(LARGE_BYTES), .sketches = sketches_new()};
 	return &the_converter;
 }
 
 void converter_free(struct converter **c)
 {
 	sp_free((*c)->large);
+	sketches_free(&(*c)->sketches);
 	*c = NULL;
 }
 
@@ -46,6 +49,11 @@ enum sp_status converter_plan(struct converter *c, const Standpipe__Plan *plan, 
 	(void)why;
 	c->epoch = plan->epoch;
 	return SP_OK;
+}
+
+struct sketches *converter_sketches(struct converter *c)
+{
+	return c->sketches;
 }
 
 void converter_rest(struct converter *c)
@@ -397,6 +405,31 @@ static void a_ship_that_goes_is_missed_at_once_and_greeted_when_it_is_back(void 
 	expect_done(1, STANDPIPE__DONE__STATUS__ACCEPTED);
 }
 
+static void ship_hears_what_series_are_active(void **state)
+{
+	(void)state;
+	const Standpipe__Ping *m;
+	both_welcome();
+	sp_hll_add(sketches_get(the_converter.sketches, 2, SP_LIT("AWS/EC2")), 1);
+	sp_hll_add(sketches_get(the_converter.sketches, 2, SP_LIT("\xff")), 1);
+	sp_hll_add(sketches_get(the_converter.sketches, 2, SP_LIT("AWS/EC2")), 2);
+	ship.skip &= ~(1u << FRAME_PING);
+	do
+		m = (const Standpipe__Ping *)peer_expect(&ship, FRAME_PING)->message;
+	while (m->n_sketches == 0);
+	assert_int_equal(m->plan_epoch, 1);
+	assert_int_equal(m->n_sketches, 2);
+	assert_int_equal(m->sketches[0]->group, 2);
+	assert_string_equal(m->sketches[0]->namespace_, "AWS/EC2");
+	assert_int_equal(m->sketches[0]->registers.len, SP_HLL_BYTES);
+	assert_int_equal(m->sketches[0]->registers.data[0], 51); /* of 2 */
+	assert_string_equal(m->sketches[1]->namespace_, "other");
+	m = (const Standpipe__Ping *)peer_expect(&ship, FRAME_PING)->message;
+	assert_int_equal(m->n_sketches, 0);
+	struct sp_hll *again = sketches_get(the_converter.sketches, 2, SP_LIT("AWS/EC2"));
+	assert_true(sp_hll_estimate(again) == 0);
+}
+
 static void silence_is_asked_about(void **state)
 {
 	static const Standpipe__Told__Answer answers[] = {
@@ -567,6 +600,7 @@ int main(void)
 	    TEST(a_plan_that_never_fits_ends_in_busy),
 	    TEST(what_ship_forgot_is_sent_again),
 	    TEST(a_ship_that_goes_is_missed_at_once_and_greeted_when_it_is_back),
+	    TEST(ship_hears_what_series_are_active),
 	    TEST(silence_is_asked_about),
 	    TEST(a_new_ingest_gets_no_old_jobs_but_learns_what_was_committed),
 	    TEST(what_a_former_ingest_left_takes_no_place_of_a_new_one_s_jobs),
