@@ -1,6 +1,7 @@
 #include "convert/series.h"
 
 #include "common/alloc.h"
+#include "common/keys_dir.h"
 #include "convert/encode.h"
 #include "proto/plan.h"
 #include "proto/remote_write.h"
@@ -8,28 +9,48 @@
 #include <inttypes.h>
 
 struct series {
-	struct encoder *encoder;
+	struct encoder *encoder; /* borrows from all that follows */
+	struct account_labels *labels;
+	struct plan *plan;
+	struct accounts *accounts;
+	struct settings *settings;
 	struct sp_arena *arena;
 	struct sp_buf raw;
 };
 
-static enum sp_status make(const Standpipe__Group *group, struct series **out, struct sp_why *why)
+static enum sp_status set_group(struct series *s, const Standpipe__Group *group, struct sp_why *why)
 {
-	struct encoder *encoder;
-	enum sp_status status = encoder_new(group, 0, &encoder, why);
-	if (status != SP_OK)
-		return status;
-	*out = sp_new(struct series);
-	**out = (struct series){.encoder = encoder, .arena = sp_arena_new(0)};
-	return SP_OK;
+	enum sp_status status = encoder_new(group, 0, &s->encoder, why);
+	if (status == SP_OK && s->plan) {
+		s->labels = account_labels_new(&s->plan->message);
+		encoder_accounts(s->encoder, s->labels);
+	}
+	return status;
+}
+
+static enum sp_status finish(struct series *s, enum sp_status status, struct series **out)
+{
+	if (status == SP_OK)
+		*out = s;
+	else
+		series_free(&s);
+	return status;
+}
+
+static struct series *begin(void)
+{
+	struct series *s = sp_new(struct series);
+	s->arena = sp_arena_new(0);
+	return s;
 }
 
 enum sp_status series_new(const char *naming, struct series **out, struct sp_why *why)
 {
 	Standpipe__Group group = STANDPIPE__GROUP__INIT;
+	struct series *s = begin();
 	group.naming = (char *)naming;
 	group.shards = 1;
-	return make(&group, out, why);
+	return finish(s, set_group(s, &group, why), out);
 }
 
 static enum sp_status find_destination(const struct settings *s, const char *name, uint32_t *out, struct sp_why *why)
@@ -62,42 +83,56 @@ static const Standpipe__Group *find_group(const struct plan *plan, uint32_t dest
 	return NULL;
 }
 
-static enum sp_status from_settings(const struct settings *s, const char *destination, const char *key, const char *naming,
-    struct series **out, struct sp_why *why)
+/* The configuration with all its keys. */
+static enum sp_status load(struct series *s, const char *config, struct sp_why *why)
 {
-	uint32_t number, *ids = sp_new_array(uint32_t, s->n_dests + 1);
-	enum sp_status status = find_destination(s, destination, &number, why);
-	for (uint32_t i = 0; i < s->n_dests; i++)
-		ids[i] = i;
-	struct plan *plan = plan_new(s, NULL, ids);
-	const Standpipe__Group *found = status == SP_OK ? find_group(plan, number, key) : NULL;
-	if (found) {
-		Standpipe__Group group = *found;
-		group.naming = naming ? (char *)naming : group.naming;
-		status = make(&group, out, why);
-	} else if (status == SP_OK) {
-		status = sp_fail(why, SP_CONFIG, "destination %.64s gets nothing of key %.64s", s->dests[number].name, key);
+	struct conf *conf = conf_new();
+	struct keys_dir *dir = NULL;
+	enum sp_status status = conf_read_usual(conf, config, why);
+	if (status == SP_OK)
+		status = settings_load(conf, SP_ROLE_SHIP, &s->settings, why);
+	if (status == SP_OK && s->settings->ingest_keys_dir) {
+		char *path = sp_strdup(s->settings->ingest_keys_dir);
+		settings_free(&s->settings);
+		status = keys_dir_new(&conf, path, SP_ROLE_SHIP, false, &dir, &s->settings, why);
+		sp_free(path);
 	}
-	plan_free(&plan);
-	sp_free(ids);
+	if (status == SP_OK && s->settings->convert_account_labels_file)
+		status = accounts_read(s->settings->convert_account_labels_file, &s->accounts, why);
+	if (status == SP_OK)
+		status = plan_check(s->settings, why);
+	keys_dir_free(&dir);
+	conf_free(&conf);
 	return status;
+}
+
+static enum sp_status choose(
+    struct series *s, const char *destination, const char *key, const char *naming, struct sp_why *why)
+{
+	uint32_t number, *ids = sp_new_array(uint32_t, s->settings->n_dests + 1);
+	enum sp_status status = find_destination(s->settings, destination, &number, why);
+	for (uint32_t i = 0; i < s->settings->n_dests; i++)
+		ids[i] = i;
+	s->plan = plan_new(s->settings, s->accounts, ids);
+	sp_free(ids);
+	if (status != SP_OK)
+		return status;
+	const Standpipe__Group *found = find_group(s->plan, number, key);
+	if (!found)
+		return sp_fail(why, SP_CONFIG, "destination %.64s gets nothing of key %.64s", s->settings->dests[number].name, key);
+	Standpipe__Group group = *found;
+	group.naming = naming ? (char *)naming : group.naming;
+	return set_group(s, &group, why);
 }
 
 enum sp_status series_of_config(const char *config, const char *destination, const char *key, const char *naming,
     struct series **out, struct sp_why *why)
 {
-	struct conf *conf = conf_new();
-	struct settings *s = NULL;
-	enum sp_status status = conf_read_usual(conf, config, why);
+	struct series *s = begin();
+	enum sp_status status = load(s, config, why);
 	if (status == SP_OK)
-		status = settings_load(conf, SP_ROLE_SHIP, &s, why);
-	if (status == SP_OK)
-		status = plan_check(s, why);
-	if (status == SP_OK)
-		status = from_settings(s, destination, key, naming, out, why);
-	settings_free(&s);
-	conf_free(&conf);
-	return status;
+		status = choose(s, destination, key, naming, why);
+	return finish(s, status, out);
 }
 
 void series_free(struct series **sp)
@@ -107,6 +142,10 @@ void series_free(struct series **sp)
 	if (!s)
 		return;
 	encoder_free(&s->encoder);
+	account_labels_free(&s->labels);
+	plan_free(&s->plan);
+	accounts_free(&s->accounts);
+	settings_free(&s->settings);
 	sp_arena_free(&s->arena);
 	sp_buf_free(&s->raw);
 	sp_free(s);

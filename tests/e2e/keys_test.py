@@ -266,3 +266,15 @@ def test_a_common_attribute_chooses_among_the_destinations_that_are_configured()
         [warning] = r.events("attributes.left_out")
         assert warning["attributes"] == 1 and warning["source_arn"].startswith("arn:")
         assert r.books("own")[0] == r.books("own")[1] > 0
+
+
+def test_decode_shows_what_a_tenant_of_the_directory_gets(tmp_path):
+    (tmp_path / "keys.d").mkdir()
+    (tmp_path / "keys.d" / "core.yaml").write_text(f'hash: ["sha256:{"0" * 64}"]\nlabels: {{team: core}}\n')
+    (tmp_path / "accounts.yaml").write_text('"111122223333": {account_name: shop}\n')
+    (tmp_path / "c.yaml").write_text(f"ingest: {{keys_dir: {tmp_path}/keys.d}}\nconvert: {{account_labels_file: {tmp_path}/accounts.yaml}}\n"
+                                     "destinations: {main: {url: 'http://127.0.0.1:9/'}}\n")
+    (tmp_path / "body").write_bytes(points(0))
+    shown = command("decode", "--config", tmp_path / "c.yaml", "--key", "core", tmp_path / "body").stdout
+    assert 'account_name="shop"' in shown and 'team="core"' in shown
+    assert 'team="core"' not in command("decode", "--config", tmp_path / "c.yaml", tmp_path / "body").stdout
