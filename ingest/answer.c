@@ -31,7 +31,6 @@ static const struct refusal_text refusals[REFUSALS] = {
 	[REFUSE_REQUEST_ID] = {400, "E_REQID", "request id not usable"},
 	[REFUSE_PROTOCOL] = {400, "E_VERSION", "protocol version not supported"},
 	[REFUSE_MEMORY] = {503, "E_BUSY", "memory for bodies is in use; try again"},
-	[REFUSE_CONNECTIONS] = {503, "E_BUSY", "too many connections"},
 	[REFUSE_STOPPING] = {503, "E_SHUTDOWN", "restarting"},
 };
 
@@ -42,7 +41,7 @@ static const struct {
 	{"E_ARN", "403", "The stream (`X-Amz-Firehose-Source-Arn`) is none of the key's `source_arns`."},
 	{"E_AUTH", "401", "The access key is missing or none of `keys`."},
 	{"E_BODY", "400", "The body is empty."},
-	{"E_BUSY", "503", "Memory for bodies, connections or workers is in use, or ship is; Firehose tries again."},
+	{"E_BUSY", "503", "Memory for bodies or workers is in use, or ship is; Firehose tries again."},
 	{"E_CRASH", "503", "Workers die on everything; the fault is here, not in the body."},
 	{"E_ENCODING", "415", "A content coding other than gzip."},
 	{"E_EXPECT", "417", "An expectation other than 100-continue."},

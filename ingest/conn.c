@@ -519,6 +519,10 @@ static void look_for_head(struct conn *c, size_t from)
 
 static void next_request(struct conn *c)
 {
+	if (!sp_buf_ok(&c->more)) { /* the next request came with this one, and there was no memory for it */
+		conn_close(c);
+		return;
+	}
 	struct sp_buf more = c->more;
 	c->more = c->in;
 	sp_buf_clear(&c->more);

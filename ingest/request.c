@@ -144,6 +144,23 @@ static bool has_odd_line(struct sp_bytes head)
 	return false;
 }
 
+/* Without the query. Proxies may write the whole URL, "http://host/path" (RFC 9112, 3.2.2). */
+static struct sp_bytes path_of(struct sp_bytes url)
+{
+	const uint8_t *authority = url.n && url.p[0] != '/' ? memmem(url.p, url.n, "://", 3) : NULL;
+	if (authority) {
+		authority += 3;
+		size_t n = (size_t)(url.p + url.n - authority), host = 0;
+		while (host < n && authority[host] != '/' && authority[host] != '?')
+			host++;
+		if (host == n || authority[host] == '?')
+			return SP_LIT("/");
+		url = sp_bytes(authority + host, n - host);
+	}
+	const uint8_t *query = url.n ? memchr(url.p, '?', url.n) : NULL;
+	return sp_bytes(url.p, query ? (size_t)(query - url.p) : url.n);
+}
+
 enum refusal request_parse(struct sp_bytes head, struct request *out)
 {
 	struct parsing p = {.r = out};
@@ -168,8 +185,7 @@ enum refusal request_parse(struct sp_bytes head, struct request *out)
 	bool is_chunked = (p.parser.flags & F_CHUNKED) && sp_eq_nocase(out->header[HEADER_TRANSFER_ENCODING], SP_LIT("chunked"));
 	if (out->chunked && (http10 || out->has_length || !is_chunked))
 		return REFUSE_HTTP;
-	const uint8_t *query = memchr(p.url.p ? p.url.p : head.p, '?', p.url.n);
-	out->path = sp_bytes(p.url.p, query ? (size_t)(query - p.url.p) : p.url.n);
+	out->path = path_of(p.url);
 	return REFUSE_NOTHING;
 }
 

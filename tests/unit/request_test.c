@@ -133,6 +133,26 @@ static void what_a_head_says_is_found(void **state)
 	assert_false(r.keep_alive);
 }
 
+static void the_whole_url_is_as_good_as_its_path(void **state)
+{
+	static const struct {
+		const char *head, *path;
+	} rows[] = {
+		{"POST http://relay/firehose?a=/b HTTP/1.1\r\n" HOST "\r\n", "/firehose"},
+		{"POST http://relay:8080/ HTTP/1.1\r\n" HOST "\r\n", "/"},
+		{"POST http://relay HTTP/1.1\r\n" HOST "\r\n", "/"},
+		{"POST http://relay?a=/b HTTP/1.1\r\n" HOST "\r\n", "/"},
+		{"POST /http://relay/x HTTP/1.1\r\n" HOST "\r\n", "/http://relay/x"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct request r;
+		assert_int_equal(parse(rows[i].head, &r), REFUSE_NOTHING);
+		if (!sp_eq(r.path, sp_str(rows[i].path)))
+			fail_msg("%s: %.*s", rows[i].head, (int)r.path.n, (const char *)r.path.p);
+	}
+}
+
 static void heads_have_limits(void **state)
 {
 	struct sp_buf head = {0};
@@ -357,6 +377,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(heads_are_read_strictly),
+		cmocka_unit_test(the_whole_url_is_as_good_as_its_path),
 		cmocka_unit_test(a_nul_is_never_part_of_a_head),
 		cmocka_unit_test(every_spelling_of_chunked_is_one_for_both_parsers),
 		cmocka_unit_test(what_a_head_says_is_found),
