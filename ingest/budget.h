@@ -1,4 +1,4 @@
-/* budget - the bytes that bodies may take, over all connections and until their jobs are settled.
+/* budget - the bytes that bodies (until their jobs are settled) or heads may take, over all connections.
  *
  * A body's bytes are reserved when its head is accepted, so that what cannot be held is refused before it is read. One thread.
  */

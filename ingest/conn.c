@@ -42,9 +42,9 @@ struct conn {
 	bool served; /* a request came already */
 	bool close_after;
 
-	struct sp_buf in;   /* a head, and what came with it */
-	struct sp_buf more; /* what came behind the body: the next request */
-	size_t head_n;
+	struct sp_buf in;     /* a head, and what came with it */
+	size_t head_n, taken; /* of in: the head; all that belongs to this request, the rest begins the next one */
+	size_t head_memory;   /* taken from the budget for heads */
 	struct request request;
 	char *key_name; /* ours: keys come and go */
 	bool key_in_dir;
@@ -105,6 +105,13 @@ static void enter(struct conn *c, enum conn_state state)
 	if (events != c->events)
 		sp_source_events(c->source, events);
 	c->events = events;
+}
+
+static void head_drop(struct conn *c)
+{
+	sp_buf_free(&c->in);
+	budget_give(&c->srv->heads, c->head_memory);
+	c->head_memory = 0;
 }
 
 static void body_drop(struct conn *c)
@@ -208,20 +215,12 @@ static void log_refusal(const struct conn *c, int http_status, const char *code,
 	rate->held = 0;
 }
 
-/* What came behind a head without a body begins the next request. */
-static void keep_rest(struct conn *c)
-{
-	if (c->head_n && !c->close_after)
-		sp_buf_add(&c->more, sp_bytes(c->in.p + c->head_n, c->in.n - c->head_n));
-}
-
 /* Answers without the pool. Afterwards the connection ends unless nothing of a body is on its way. */
 static void refuse_with(struct conn *c, int http_status, const char *code, const char *text, bool close)
 {
 	log_refusal(c, http_status, code, text);
 	body_drop(c);
 	c->close_after |= close;
-	keep_rest(c);
 	answer_write(&c->out, http_status, header(c, HEADER_REQUEST_ID), code, text, sp_wall_ms(), c->close_after);
 	count_answer(c, http_status, code);
 	start_answer(c);
@@ -241,7 +240,6 @@ static void answer_health(struct conn *c, bool ready_asked)
 	char text[600];
 	snprintf(text, sizeof text, "%s\n", reason ? reason : ready_asked ? "ready" : "ok");
 	c->close_after |= c->request.chunked || c->request.length > 0;
-	keep_rest(c);
 	answer_text(&c->out, reason ? 503 : 200, text, c->request.is_head, c->close_after);
 	start_answer(c);
 }
@@ -372,7 +370,10 @@ static void take_chunks(struct conn *c, struct sp_bytes data)
 	if (state == CHUNKED_BAD) {
 		refuse(c, c->chunk_refusal);
 	} else if (state == CHUNKED_DONE) {
-		sp_buf_add(&c->more, sp_bytes(data.p + used, data.n - used));
+		if (data.p == c->in.p + c->head_n)
+			c->taken += used;
+		else /* what is left belongs to the next request and is not kept: the client sends it again on a new connection */
+			c->close_after |= used < data.n;
 		if (c->body_n == 0)
 			refuse(c, REFUSE_EMPTY);
 		else
@@ -413,7 +414,7 @@ static void begin_body(struct conn *c)
 	memcpy(c->body, rest.p, n);
 	XXH3_128bits_update(c->hash, rest.p, n);
 	c->body_n = n;
-	sp_buf_add(&c->more, sp_bytes(rest.p + n, rest.n - n));
+	c->taken += n;
 	enter(c, CONN_BODY);
 	if (c->body_n == c->body_max)
 		submit(c);
@@ -448,6 +449,7 @@ static void take_request(struct conn *c)
 {
 	bool ready_asked;
 	struct key *key = NULL;
+	c->taken = c->head_n;
 	enum refusal r = request_parse(sp_bytes(c->in.p, c->head_n), &c->request);
 	c->close_after |= r != REFUSE_NOTHING || !c->request.keep_alive;
 	if (r == REFUSE_NOTHING && is_health(c, &ready_asked)) {
@@ -497,6 +499,20 @@ static void take_request(struct conn *c)
 	begin_body(c);
 }
 
+/* Where to read more of a head. NULL: no memory. What a head needs beyond its first bytes comes out of a budget: its sender has shown no key yet. */
+static uint8_t *head_room(struct conn *c, size_t *room)
+{
+	struct sp_buf *in = &c->in;
+	*room = in->cap - in->n;
+	if (*room > 0)
+		return in->p + in->n;
+	*room = in->cap ? in->cap : HEAD_FIRST_BYTES;
+	if (in->cap && !budget_take(&c->srv->heads, *room))
+		return NULL;
+	c->head_memory += in->cap ? *room : 0;
+	return sp_buf_room(in, *room);
+}
+
 static void look_for_head(struct conn *c, size_t from)
 {
 	enum refusal r = request_head_too_big(sp_buf_view(&c->in));
@@ -519,23 +535,15 @@ static void look_for_head(struct conn *c, size_t from)
 
 static void next_request(struct conn *c)
 {
-	if (!sp_buf_ok(&c->more)) { /* the next request came with this one, and there was no memory for it */
-		conn_close(c);
-		return;
-	}
-	struct sp_buf more = c->more;
-	c->more = c->in;
-	sp_buf_clear(&c->more);
-	c->in = more;
-	if (c->more.cap > HEAD_FIRST_BYTES || c->in.n == 0)
-		sp_buf_free(&c->more);
+	c->in.n -= c->taken;
+	memmove(c->in.p, c->in.p + c->taken, c->in.n);
 	if (c->in.n == 0)
-		sp_buf_free(&c->in);
+		head_drop(c);
 	sp_buf_free(&c->out);
 	c->request = (struct request){0};
 	forget_key(c);
 	c->served = true;
-	c->head_n = 0;
+	c->head_n = c->taken = 0;
 	enter(c, CONN_HEAD);
 	if (c->in.n)
 		look_for_head(c, 0);
@@ -575,6 +583,8 @@ static void flush(struct conn *c)
 	if (c->ssl)
 		tls_goodbye(c->ssl);
 	shutdown(c->fd, SHUT_WR);
+	c->request = (struct request){0};
+	head_drop(c);
 	enter(c, CONN_LINGERING);
 }
 
@@ -603,17 +613,17 @@ static bool read_some(struct conn *c, size_t *total)
 		to = c->body + c->body_n;
 		room = c->body_max - c->body_n;
 	} else if (c->state == CONN_HEAD) {
-		room = c->in.n < HEAD_FIRST_BYTES ? HEAD_FIRST_BYTES : c->in.n;
-		to = sp_buf_room(&c->in, room);
+		to = head_room(c, &room);
 		if (!to) {
-			conn_close(c);
-			return false;
+			c->request = (struct request){0};
+			refuse(c, REFUSE_HEAD_MEMORY);
+			return true;
 		}
 	}
 	ssize_t n = conn_read(c, to, room);
 	if (n == TLS_AGAIN_READ || n == TLS_AGAIN_WRITE) {
 		if (c->state == CONN_HEAD && c->in.n == 0)
-			sp_buf_free(&c->in);
+			head_drop(c);
 		return false;
 	}
 	if (n <= 0) {
@@ -718,8 +728,7 @@ void conn_free_retired(struct server *srv)
 {
 	struct conn *c = srv->closed;
 	srv->closed = c->next;
-	sp_buf_free(&c->in);
-	sp_buf_free(&c->more);
+	head_drop(c);
 	sp_buf_free(&c->out);
 	forget_key(c);
 	sp_free(c);

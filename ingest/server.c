@@ -17,6 +17,7 @@
 #define POLL_MS 1000 /* for changed keys and certificates */
 #define FDS_KEPT 64  /* for everything that is no connection */
 #define BACKLOG 1024
+#define HEADS_SHARE 16 /* of runtime.memory */
 
 static void set_accepting(struct server *srv, bool accepting)
 {
@@ -106,6 +107,7 @@ enum sp_status server_new(struct sp_loop *l, const struct settings *s, struct ke
 	srv->pool = pool;
 	srv->fd = -1;
 	srv->budget.max = (size_t)s->memory / 2;
+	srv->heads.max = (size_t)s->memory / HEADS_SHARE;
 	enum sp_status status = keys_new(s, dir, &srv->keys, why);
 	if (status == SP_OK && s->ingest_tls_cert)
 		status = tls_new(s->ingest_tls_cert, s->ingest_tls_key, &srv->tls, why);
@@ -183,4 +185,6 @@ void server_metrics(const struct server *srv)
 	sp_metric_set(M_INGEST_CONNECTIONS_MAX, NULL, (double)srv->max_conns);
 	sp_metric_set(M_INGEST_BUDGET_USED, NULL, (double)srv->budget.used);
 	sp_metric_set(M_INGEST_BUDGET_LIMIT, NULL, (double)srv->budget.max);
+	sp_metric_set(M_INGEST_HEADS_USED, NULL, (double)srv->heads.used);
+	sp_metric_set(M_INGEST_HEADS_LIMIT, NULL, (double)srv->heads.max);
 }

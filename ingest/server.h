@@ -21,7 +21,8 @@ struct server {
 	struct pool *pool;
 	struct keys *keys;
 	struct tls *tls; /* NULL: plain HTTP */
-	struct budget budget;
+	struct budget budget; /* for bodies */
+	struct budget heads;  /* for what a head needs beyond its first 8 KiB */
 	bool stopping;
 
 	int fd;

@@ -1,4 +1,5 @@
 """The answers on the wire, byte for byte where it matters: raw requests against a real relay (Firehose HTTP endpoint specification 1.0, RFC 9112)."""
+import contextlib
 import gzip
 import hashlib
 import json
@@ -161,6 +162,12 @@ def test_what_follows_a_request_without_a_body_is_the_next_request(stand):
         assert [s for s, _, _ in got] == [status, 200] and json.loads(got[1][2])["requestId"] == "second"
 
 
+def test_what_follows_a_long_chunked_body_is_answered_or_the_connection_ends(stand):
+    long = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY) + 90_000, BODY + b" " * 90_000)
+    got, closed = answers(stand, request(TE, long, length=False) + request(request_id=b"next"), n=2)
+    assert {s for s, _, _ in got} == {200} and (len(got) == 2 or closed)
+
+
 def test_bytes_behind_a_body_spoil_only_what_follows(stand):
     got, closed = answers(stand, request(request_id=b"good") + b"garbage\r\n\r\n", n=2)
     assert [s for s, _, _ in got] == [200, 400] and closed
@@ -183,6 +190,27 @@ def test_time_limits_have_answers(stand):
         assert (answer[0], check_form(answer), closed) == (408, "E_TIMEOUT", True)
     got, closed = answers(stand, b"")
     assert got == [] and closed
+
+
+def test_large_heads_share_a_bounded_memory_and_small_ones_need_none_of_it():
+    conf = {"runtime": {"memory": "32MiB"}, "ingest": {"max_body": "16MiB"}}
+    large = b"X-A: %s\r\n" % (b"a" * 100_000)
+    with relay.Relay("http://127.0.0.1:9/", conf) as r, contextlib.ExitStack() as open_ones:
+        limit = r.metric("standpipe_ingest_heads_limit_bytes")
+        assert limit == 2 << 20
+        for _ in range(40):  # 4 MB of heads that do not end
+            s = open_ones.enter_context(socket.create_connection(("127.0.0.1", r.port), 10))
+            s.sendall(b"POST / HTTP/1.1\r\n" + large)
+        relay.wait_for(lambda: r.metric("standpipe_ingest_requests_total", code="503") >= 1)
+        assert limit / 2 < r.metric("standpipe_ingest_heads_bytes") <= limit
+        assert s.recv(1000).startswith(b"HTTP/1.1 503 ")
+        [answer], closed = answers(r, request(large))
+        assert (answer[0], check_form(answer), closed) == (503, "E_BUSY", True)
+        assert r.post(BODY).status == 200
+        open_ones.close()
+        relay.wait_for(lambda: r.metric("standpipe_ingest_heads_bytes") == 0)
+        got, _ = answers(r, request(large) * 2, n=2)
+        assert [s for s, _, _ in got] == [200, 200]
 
 
 def test_health_needs_no_firehose_headers(stand):
