@@ -1,4 +1,4 @@
-/* standpipe-convert: one worker process; with `decode` as the first word, the tool of that name. */
+/* standpipe-convert: one worker process; with `decode` or `names` as the first word, the tool of that name. */
 #include "common/admin.h"
 #include "common/alloc.h"
 #include "common/log.h"
@@ -103,7 +103,7 @@ static void convert_close(struct convert *c)
 
 static int usage(void)
 {
-	fputs("usage: standpipe-convert [--config FILE | --view-fd N] [--worker SLOT]\n       standpipe-convert decode "
+	fputs("usage: standpipe-convert [--config FILE | --view-fd N] [--worker SLOT]\n       standpipe-convert decode|names "
 	      "...\n",
 	    stderr);
 	return SP_EXIT_USAGE;
@@ -126,6 +126,8 @@ int main(int argc, char **argv)
 	int view_fd = -1;
 	if (argc > 1 && strcmp(argv[1], "decode") == 0)
 		return decode_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "names") == 0)
+		return names_main(argc - 1, argv + 1);
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'c')
 			config = optarg;

@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "convert/base64.h"
 #include "convert/envelope.h"
+#include "convert/names.h"
 #include "convert/record.h"
 #include "convert/series.h"
 
@@ -20,6 +21,7 @@ struct tool {
 	uint64_t bad;
 	struct series *series; /* what points become */
 	bool explain;          /* the point first */
+	struct names *names;   /* not NULL: points are only looked at for their names */
 	const char *config, *destination, *key, *naming;
 	struct decoder decoder;
 	struct cw_points points_of_record;
@@ -209,13 +211,16 @@ static enum sp_status show_record(struct tool *t, struct sp_bytes record)
 	for (size_t i = first; i < t->points_of_record.n; i++) {
 		const struct cw_point *p = &t->points_of_record.v[i];
 		sp_buf_clear(&line);
-		if (t->series)
+		if (t->names)
+			status = status == SP_OK ? names_add(t->names, p) : status;
+		else if (t->series)
 			status = status == SP_OK ? explain_point(t, p, &line) : status;
 		else if (t->json)
 			point_json(&line, t->record, p);
 		else
 			point_text(&line, p);
-		fwrite(line.p, 1, line.n, stdout);
+		if (line.n)
+			fwrite(line.p, 1, line.n, stdout);
 	}
 	sp_buf_free(&line);
 	return status;
@@ -276,6 +281,28 @@ static void show_summary(const struct tool *t)
 	    d->messages, d->points_of[CW_OTLP07], d->points_of[CW_OTLP10], d->points_of[CW_JSON], d->demo, t->bad, d->dropped_values);
 }
 
+static enum sp_status show_file(struct tool *t, const char *path)
+{
+	struct sp_buf file = {0};
+	struct sp_why why = {.text = ""};
+	if (!read_file(path, &file)) {
+		fprintf(stderr, "%s: %s\n", path, sp_buf_ok(&file) ? strerror(errno) : "larger than 96 MiB");
+		sp_buf_free(&file);
+		return SP_IO;
+	}
+	t->decoder = (struct decoder){
+	    .arena = sp_arena_new(0), .points = &t->points_of_record, .gunzip = gunzip_new(), .bad = bad_piece, .arg = t};
+	enum sp_status status = t->is_record ? show_record(t, sp_buf_view(&file)) : show_body(t, sp_buf_view(&file), &why);
+	show_summary(t);
+	if (status != SP_OK)
+		fprintf(stderr, "%s: %s\n", path, why.text[0] ? why.text : sp_status_name(status));
+	gunzip_free(&t->decoder.gunzip);
+	sp_arena_free(&t->decoder.arena);
+	sp_buf_free(&t->pieces);
+	sp_buf_free(&file);
+	return status;
+}
+
 static enum sp_status choose_series(struct tool *t, bool plain, struct sp_why *why)
 {
 	t->explain = t->config || t->destination || t->key || t->naming;
@@ -292,8 +319,8 @@ int decode_main(int argc, char **argv)
 	    {"naming", required_argument, NULL, 'n'}, {0}};
 	bool series = false;
 	struct tool t = {.json = false};
-	struct sp_buf file = {0};
 	struct sp_why why = {.text = ""};
+	enum sp_status status;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		t.json = t.json || o == 'j';
 		t.is_record = t.is_record || o == 'r';
@@ -313,21 +340,40 @@ int decode_main(int argc, char **argv)
 		fprintf(stderr, "standpipe decode: %s\n", why.text);
 		return SP_EXIT_CONFIG;
 	}
-	if (!read_file(argv[optind], &file)) {
-		fprintf(stderr, "%s: %s\n", argv[optind], sp_buf_ok(&file) ? strerror(errno) : "larger than 96 MiB");
-		sp_buf_free(&file);
-		series_free(&t.series);
-		return SP_EXIT_FAILED;
-	}
-	t.decoder = (struct decoder){.arena = sp_arena_new(0), .points = &t.points_of_record, .gunzip = gunzip_new(), .bad = bad_piece, .arg = &t};
-	enum sp_status status = t.is_record ? show_record(&t, sp_buf_view(&file)) : show_body(&t, sp_buf_view(&file), &why);
-	show_summary(&t);
-	if (status != SP_OK)
-		fprintf(stderr, "%s: %s\n", argv[optind], why.text[0] ? why.text : sp_status_name(status));
+	status = show_file(&t, argv[optind]);
 	series_free(&t.series);
-	gunzip_free(&t.decoder.gunzip);
-	sp_arena_free(&t.decoder.arena);
-	sp_buf_free(&t.pieces);
-	sp_buf_free(&file);
+	return status == SP_OK ? SP_EXIT_OK : SP_EXIT_FAILED;
+}
+
+int names_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"from", required_argument, NULL, 'f'}, {"to", required_argument, NULL, 't'},
+	    {"sed", no_argument, NULL, 's'}, {"record", no_argument, NULL, 'r'}, {0}};
+	struct tool t = {.json = false};
+	const char *from = NULL, *to = NULL;
+	bool sed = false, wrong = false;
+	struct sp_why why = {.text = ""};
+	struct sp_buf out = {0};
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		from = o == 'f' ? optarg : from;
+		to = o == 't' ? optarg : to;
+		sed = sed || o == 's';
+		t.is_record = t.is_record || o == 'r';
+		wrong = wrong || o == '?';
+	}
+	if (wrong || !from || !to || argc - optind != 1) {
+		fputs("usage: standpipe names --from PRESET --to PRESET [--sed] [--record] FILE\n", stderr);
+		return SP_EXIT_USAGE;
+	}
+	if (names_new(from, to, &t.names, &why) != SP_OK) {
+		fprintf(stderr, "standpipe names: %s\n", why.text);
+		return SP_EXIT_USAGE;
+	}
+	enum sp_status status = show_file(&t, argv[optind]);
+	names_print(t.names, sed, &out);
+	if (out.n)
+		fwrite(out.p, 1, out.n, stdout);
+	sp_buf_free(&out);
+	names_free(&t.names);
 	return status == SP_OK ? SP_EXIT_OK : SP_EXIT_FAILED;
 }

@@ -10,5 +10,8 @@
 #define CONVERT_DECODE_H
 
 int decode_main(int argc, char **argv);
+/* names - the tool `standpipe names --from PRESET --to PRESET [--sed] [--record] FILE`: what a change of naming renames of the
+ * metrics in a captured delivery. */
+int names_main(int argc, char **argv);
 
 #endif

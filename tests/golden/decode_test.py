@@ -214,3 +214,25 @@ def test_it_explains_what_becomes_of_each_point(tmp_path):
     assert [(x["metric"], len(x["series"])) for x in map(json.loads, run.stdout.splitlines())] == [("CPUUtilization", 2), ("VolumeReadOps", 1)]
     run = subprocess.run([*command, "--destination", "other", "-"], input=b"", capture_output=True, timeout=60)
     assert run.returncode == 78 and b"there is no destination other" in run.stderr
+
+
+def test_names_tells_what_a_migration_renames(tmp_path):
+    point = {"account": "1234", "region": "eu-west-1", "start_ms": T0, "count": 2, "sum": 10, "min": 1, "max": 9}
+    body = cw.body([cw.record([{**point, "namespace": "AWS/EC2", "metric": "EBSReadOps", "dims": [["InstanceId", "i-1"]], "quantiles": [[0.9, 5]]}] * 2, "json")])
+
+    def names(*options):
+        run = subprocess.run([BIN, "names", *options, "-"], input=body, capture_output=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+        return run.stdout.decode().splitlines()
+    assert names("--from", "cloudwatch", "--to", "logzio") == [
+        f"aws_ec2_ebsread_ops_{old}{{account_id, instance_id, job, region}}\t{new}" for old, new in (
+            ("average", "-"), *((old, f"aws_ec2_ebsreadops_{new}{{account, cloud_provider, instanceid, metricname, namespace, p8s_logzio_name, region}}")
+                                for old, new in (("maximum", "max"), ("minimum", "min"))),
+            ("p90", 'aws_ec2_ebsreadops{account, cloud_provider, instanceid, metricname, namespace, p8s_logzio_name, region, quantile="0.9"}'),
+            *((old, f"aws_ec2_ebsreadops_{new}{{account, cloud_provider, instanceid, metricname, namespace, p8s_logzio_name, region}}")
+              for old, new in (("sample_count", "count"), ("sum", "sum"))))]
+    script = tmp_path / "rename.sed"
+    script.write_text("\n".join(names("--from", "cloudwatch", "--to", "logzio", "--sed")) + "\n")
+    query = 'max(aws_ec2_ebsread_ops_maximum{instance_id="i-1", account_id!="2"}) / my_aws_ec2_ebsread_ops_maximum'
+    assert subprocess.run(["sed", "-E", "-f", script], input=query, capture_output=True, text=True, check=True).stdout == \
+        'max(aws_ec2_ebsreadops_max{instanceid="i-1", account!="2"}) / my_aws_ec2_ebsread_ops_maximum'
