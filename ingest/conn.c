@@ -21,7 +21,7 @@
 #define READ_PER_TURN (1024 * 1024) /* then another connection has its turn */
 #define CHUNK_STEP_BYTES (1024 * 1024)
 #define LINGER_MS 5000
-#define LINGER_BYTES_PER_MAX_BODY 2
+#define IDLE_LEAST_MS 1000
 #define MIN_BYTES_PER_SECOND 1024 /* of a body, averaged over ingest.body_stall */
 #define REFUSED_LOG_MS 60000
 #define REFUSED_LOG_PLACES 512 /* so many lines in that time, whoever sends what */
@@ -68,6 +68,20 @@ static void conn_go_on(struct conn *c);
 static void body_timer(void *arg);
 static void time_is_up(void *arg);
 
+static int64_t rest_of_life_ms(const struct conn *c)
+{
+	int64_t age = sp_mono_since_ms(c->opened);
+	return age < c->max_age_ms ? c->max_age_ms - age : 0;
+}
+
+/* Closing crosses with a request that is on its way: one in use is told by its next answer instead. */
+static int64_t idle_limit_ms(const struct conn *c)
+{
+	int64_t limit = c->srv->settings->ingest_idle_timeout, rest = rest_of_life_ms(c);
+	rest = rest > IDLE_LEAST_MS ? rest : IDLE_LEAST_MS;
+	return rest < limit ? rest : limit;
+}
+
 static void enter(struct conn *c, enum conn_state state)
 {
 	const struct settings *s = c->srv->settings;
@@ -78,7 +92,7 @@ static void enter(struct conn *c, enum conn_state state)
 		limit_ms = s->ingest_handshake_timeout;
 		break;
 	case CONN_HEAD:
-		limit_ms = c->in.n || !c->served ? s->ingest_header_timeout : s->ingest_idle_timeout;
+		limit_ms = c->in.n || !c->served ? s->ingest_header_timeout : idle_limit_ms(c);
 		break;
 	case CONN_BODY:
 	case CONN_CHUNKS:
@@ -168,6 +182,13 @@ static ssize_t conn_write(struct conn *c, const void *from, size_t n)
 
 /* ---- answers ---- */
 
+/* Is it the connection's last one? */
+static bool is_last_answer(struct conn *c)
+{
+	c->close_after |= c->srv->stopping || rest_of_life_ms(c) == 0;
+	return c->close_after;
+}
+
 static void start_answer(struct conn *c)
 {
 	if (!sp_buf_ok(&c->out)) {
@@ -221,7 +242,7 @@ static void refuse_with(struct conn *c, int http_status, const char *code, const
 	log_refusal(c, http_status, code, text);
 	body_drop(c);
 	c->close_after |= close;
-	answer_write(&c->out, http_status, header(c, HEADER_REQUEST_ID), code, text, sp_wall_ms(), c->close_after);
+	answer_write(&c->out, http_status, header(c, HEADER_REQUEST_ID), code, text, sp_wall_ms(), is_last_answer(c));
 	count_answer(c, http_status, code);
 	start_answer(c);
 }
@@ -240,7 +261,7 @@ static void answer_health(struct conn *c, bool ready_asked)
 	char text[600];
 	snprintf(text, sizeof text, "%s\n", reason ? reason : ready_asked ? "ready" : "ok");
 	c->close_after |= c->request.chunked || c->request.length > 0;
-	answer_text(&c->out, reason ? 503 : 200, text, c->request.is_head, c->close_after);
+	answer_text(&c->out, reason ? 503 : 200, text, c->request.is_head, is_last_answer(c));
 	start_answer(c);
 }
 
@@ -262,9 +283,7 @@ static void delivery_done(void *arg, const struct outcome *o)
 	struct conn *c = arg;
 	sp_crash_point("ingest.after_done_before_200");
 	log_delivery(c, o);
-	int64_t age = sp_mono_now().ms - c->opened.ms;
-	c->close_after |= age >= c->max_age_ms || c->srv->stopping;
-	answer_write(&c->out, o->http_status, sp_str(o->request_id), o->code, o->text, sp_wall_ms(), c->close_after);
+	answer_write(&c->out, o->http_status, sp_str(o->request_id), o->code, o->text, sp_wall_ms(), is_last_answer(c));
 	count_answer(c, o->http_status, o->code);
 	start_answer(c);
 	conn_go_on(c);
@@ -641,7 +660,7 @@ static bool read_some(struct conn *c, size_t *total)
 			submit(c);
 	} else if (c->state == CONN_CHUNKS) {
 		take_chunks(c, sp_bytes(to, (size_t)n));
-	} else if ((c->lingered += (size_t)n) > LINGER_BYTES_PER_MAX_BODY * (size_t)c->srv->settings->ingest_max_body) {
+	} else if ((c->lingered += (size_t)n) > (size_t)c->srv->settings->ingest_max_body) {
 		conn_close(c);
 	}
 	return c->state != CONN_CLOSED;

@@ -213,6 +213,36 @@ def test_large_heads_share_a_bounded_memory_and_small_ones_need_none_of_it():
         assert [s for s, _, _ in got] == [200, 200]
 
 
+def test_an_old_connection_ends_after_whatever_answer_and_when_idle():
+    with relay.Relay("http://127.0.0.1:9/", {"ingest": {"max_connection_age": "1s"}}) as r:
+        refused = request(head=HEAD.replace(b"test-key", b"wrong"), content=b"", line=b"PUT / HTTP/1.1")
+        for data, status in ((b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"200"), (refused, b"405"), (request(request_id=b"same"), b"200")):
+            with socket.create_connection(("127.0.0.1", r.port), 10) as s:
+                start, answer = time.monotonic(), b""
+                while b"Connection: close" not in answer:
+                    assert time.monotonic() - start < 5, answer
+                    s.sendall(data)
+                    answer = s.recv(1000)
+                    assert answer.startswith(b"HTTP/1.1 " + status)
+                    time.sleep(0.05)
+                assert time.monotonic() - start > 0.7 and s.recv(10) == b""
+        with socket.create_connection(("127.0.0.1", r.port), 5) as s:
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert s.recv(1000).startswith(b"HTTP/1.1 200 ")
+            assert s.recv(10) == b""  # long before idle_timeout
+
+
+def test_a_refused_sender_is_heard_out_for_one_max_body_at_most():
+    with relay.Relay("http://127.0.0.1:9/", {"ingest": {"max_body": "64KiB"}}) as r, socket.create_connection(("127.0.0.1", r.port), 10) as s:
+        s.sendall(request(b"Content-Length: 60000\r\n", b"", length=False, head=HEAD.replace(b"test-key", b"wrong")))
+        assert s.recv(1000).startswith(b"HTTP/1.1 401 ")
+        s.sendall(bytes(60_000))
+        time.sleep(0.5)
+        assert r.metric("standpipe_ingest_connections") == 1
+        s.sendall(bytes(40_000))
+        relay.wait_for(lambda: r.metric("standpipe_ingest_connections") == 0, timeout=3)
+
+
 def test_health_needs_no_firehose_headers(stand):
     for path in (b"/healthz", b"/readyz", b"/-/healthy", b"/-/ready"):
         for method in (b"GET", b"HEAD"):
