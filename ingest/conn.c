@@ -518,7 +518,8 @@ static void take_request(struct conn *c)
 	begin_body(c);
 }
 
-/* Where to read more of a head. NULL: no memory. What a head needs beyond its first bytes comes out of a budget: its sender has shown no key yet. */
+/* Where to read more of a head. NULL: no memory. What a head needs beyond its first bytes comes out of a budget: its sender has
+ * shown no key yet. */
 static uint8_t *head_room(struct conn *c, size_t *room)
 {
 	struct sp_buf *in = &c->in;
