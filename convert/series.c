@@ -109,7 +109,7 @@ static enum sp_status load(struct series *s, const char *config, struct sp_why *
 static enum sp_status choose(
     struct series *s, const char *destination, const char *key, const char *naming, struct sp_why *why)
 {
-	uint32_t number, *ids = sp_new_array(uint32_t, s->settings->n_dests + 1);
+	uint32_t number = 0, *ids = sp_new_array(uint32_t, s->settings->n_dests + 1);
 	enum sp_status status = find_destination(s->settings, destination, &number, why);
 	for (uint32_t i = 0; i < s->settings->n_dests; i++)
 		ids[i] = i;

@@ -123,12 +123,13 @@ static void fill_state(Standpipe__State *s, uint64_t epoch)
 	s->spool_id = (ProtobufCBinaryData){16, (uint8_t *)"sixteen bytes id"};
 }
 
-static void welcome(struct peer *p, uint64_t epoch)
+/* Answers the HELLO that p has just got. */
+static void answer_hello(struct peer *p, uint64_t epoch)
 {
 	Standpipe__Welcome m = STANDPIPE__WELCOME__INIT;
 	Standpipe__State s;
 	Standpipe__Plan plan = STANDPIPE__PLAN__INIT;
-	const struct frame *f = peer_expect(p, FRAME_HELLO);
+	const struct frame *f = p->got;
 	assert_int_equal(((const Standpipe__Hello *)f->message)->worker, 3);
 	p->session = f->header.session;
 	fill_state(&s, epoch);
@@ -139,6 +140,12 @@ static void welcome(struct peer *p, uint64_t epoch)
 	}
 	struct frame_header h = frame_answer(f, FRAME_WELCOME);
 	peer_send(p, &h, &m.base);
+}
+
+static void welcome(struct peer *p, uint64_t epoch)
+{
+	peer_expect(p, FRAME_HELLO);
+	answer_hello(p, epoch);
 }
 
 static bool is_ready(void *arg)
@@ -395,13 +402,20 @@ static void a_ship_that_goes_is_missed_at_once_and_greeted_when_it_is_back(void 
 	assert_true(sp_mono_now().ms - start < 4500); /* by its connection, not by the heartbeat that fails after 5 s */
 	stage_run(&stage, 50); /* closing goes on in the background */
 	peer_bind(&ship, &stage, "ship.sock");
-	welcome(&ship, 1);
+	/* The worker says hello once a second, and what it said to the former ship may still be on its way: each is answered. */
+	bool greeted = false;
+	for (int i = 0; i < 100 && !greeted; i++) {
+		bool heard = !peer_hears_nothing(&ship, 100);
+		greeted = heard && ship.got->header.type != FRAME_HELLO;
+		if (heard && !greeted)
+			answer_hello(&ship, 1);
+	}
+	assert_true(greeted && ship.got->header.type == FRAME_STORE);
+	send_stored(ship.got->header, STANDPIPE__STORED__STATUS__COMMITTED);
 	do
 		m = (const Standpipe__Ping *)peer_expect(&ingest, FRAME_PING)->message;
 	while (m->state->ship_seen_ms_ago < 0);
 	ingest.skip = 1u << FRAME_PING;
-	ship.skip |= 1u << FRAME_HELLO; /* said once a second while it was away */
-	send_stored(peer_expect(&ship, FRAME_STORE)->header, STANDPIPE__STORED__STATUS__COMMITTED);
 	expect_done(1, STANDPIPE__DONE__STATUS__ACCEPTED);
 }
 
