@@ -192,7 +192,7 @@ def table(entries):
             answer = f"{c.get('status', 200)} {c.get('code', '')}".strip()
             text = e["input"] + (f": {c['input']}" if c is not e and "input" in c else "")
             cells = [str(e["n"]), text, answer, str(c.get("points", 0)), ", ".join(f"`{k}`" + (f" x{v}" if v > 1 else "") for k, v in c.get("quarantined", {}).items()),
-                     ", ".join(f"`{k}` +{v}" for k, v in c.get("counters", {}).items()), e.get("decided", "")]
+                     ", ".join(f"`{k}` +{v}" for k, v in c.get("counters", {}).items()), c.get("decided", e.get("decided", ""))]
             out.append("| " + " | ".join(x.replace("|", "\\|") for x in cells) + " |")
     return "\n".join(out) + "\n"
 
