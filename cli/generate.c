@@ -1,72 +1,15 @@
 #include "cli/generate.h"
 
+#include "proto/known.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
 #define MINUTE_MS 60000
 
-/* Namespaces as real streams carry them; several metrics each, a few namespaces at a time interleaved; dimension sets sorted by name. In a value # stands for the 16
- * digits of an AWS id, * for a name that people give, and of words separated by | the resource has one. */
-static const struct family {
-	const char *ns;
-	struct {
-		const char *name, *unit;
-	} metrics[12];
-	struct {
-		const char *name, *value;
-	} dims[4];
-	bool negative; /* has values below zero */
-} families[] = {
-	{"AWS/EC2", {{"CPUUtilization", "%"}, {"NetworkIn", "By"}, {"NetworkOut", "By"}, {"DiskReadOps", "{Count}"}, {"StatusCheckFailed", "{Count}"},
-			    {"CPUCreditBalance", "{Count}"}, {"EBSReadBytes", "By"}, {"MetadataNoToken", "{Count}"}, {"EBSWriteBytes", "By"}, {"NetworkPacketsIn", "{Count}"},
-			    {"NetworkPacketsOut", "{Count}"}, {"CPUCreditUsage", "{Count}"}}, {{"InstanceId", "i-0#"}}, false},
-	{"AWS/EBS", {{"VolumeReadOps", "{Count}"}, {"VolumeWriteOps", "{Count}"}, {"VolumeReadBytes", "By"}, {"VolumeWriteBytes", "By"},
-			    {"VolumeIdleTime", "s"}, {"VolumeQueueLength", "{Count}"}, {"BurstBalance", "%"}, {"VolumeTotalReadTime", "s"}, {"VolumeTotalWriteTime", "s"}}, {{"VolumeId", "vol-0#"}}, false},
-	{"AWS/ELB", {{"HealthyHostCount", "{Count}"}, {"UnHealthyHostCount", "{Count}"}, {"RequestCount", "{Count}"}, {"Latency", "s"},
-			    {"HTTPCode_Backend_2XX", "{Count}"}, {"HTTPCode_ELB_5XX", "{Count}"}, {"BackendConnectionErrors", "{Count}"}, {"HTTPCode_Backend_4XX", "{Count}"},
-			    {"SurgeQueueLength", "{Count}"}, {"SpilloverCount", "{Count}"}},
-		{{"AvailabilityZone", "eu-central-1a|eu-central-1b|eu-central-1c"}, {"LoadBalancerName", "*"}, {"Namespace", "AWS"}}, false},
-	{"AWS/RDS", {{"CPUUtilization", "%"}, {"FreeStorageSpace", "By"}, {"ReplicaLag", "s"}, {"TransactionLogsDiskUsage", "By"},
-			    {"DatabaseConnections", "{Count}"}, {"ReadLatency", "s"}, {"WriteThroughput", "By/s"}, {"FreeableMemory", "By"}, {"ReadThroughput", "By/s"},
-			    {"WriteLatency", "s"}, {"ReadIOPS", "{Count}/s"}, {"WriteIOPS", "{Count}/s"}},
-		{{"DBInstanceIdentifier", "*"}}, true},
-	{"AWS/Lambda", {{"Duration", "ms"}, {"Invocations", "{Count}"}, {"Errors", "{Count}"}, {"Throttles", "{Count}"}, {"ConcurrentExecutions", "{Count}"}, {"IteratorAge", "ms"}, {"DeadLetterErrors", "{Count}"}},
-		{{"FunctionName", "*"}, {"Resource", "*"}}, false},
-	{"AWS/DynamoDB", {{"ConsumedReadCapacityUnits", "{Count}"}, {"ConsumedWriteCapacityUnits", "{Count}"}, {"SuccessfulRequestLatency", "ms"},
-				 {"ThrottledRequests", "{Count}"}, {"ReturnedItemCount", "{Count}"}, {"SystemErrors", "{Count}"}, {"UserErrors", "{Count}"}, {"ReturnedBytes", "By"}}, {{"Operation", "GetItem|PutItem|Query|BatchWriteItem"}, {"TableName", "*"}}, false},
-	{"AWS/ApplicationELB", {{"TargetResponseTime", "s"}, {"RequestCount", "{Count}"}, {"HTTPCode_Target_5XX_Count", "{Count}"},
-				       {"ActiveConnectionCount", "{Count}"}, {"ProcessedBytes", "By"}, {"ConsumedLCUs", "{Count}"}, {"HTTPCode_Target_2XX_Count", "{Count}"},
-				       {"HTTPCode_Target_4XX_Count", "{Count}"}, {"NewConnectionCount", "{Count}"}, {"HealthyHostCount", "{Count}"}},
-		{{"LoadBalancer", "app/*/#"}, {"TargetGroup", "targetgroup/*/#"}}, false},
-	{"AWS/SQS", {{"ApproximateNumberOfMessagesVisible", "{Count}"}, {"NumberOfMessagesSent", "{Count}"}, {"ApproximateAgeOfOldestMessage", "s"},
-			    {"SentMessageSize", "By"}, {"NumberOfMessagesReceived", "{Count}"}, {"NumberOfMessagesDeleted", "{Count}"}, {"NumberOfEmptyReceives", "{Count}"}}, {{"QueueName", "*"}}, false},
-	{"AWS/SNS", {{"NumberOfMessagesPublished", "{Count}"}, {"NumberOfNotificationsFailed", "{Count}"}, {"PublishSize", "By"}}, {{"TopicName", "*"}}, false},
-	{"My App", {{"Request Latency (ms)", "ms"}, {"queue.depth", "{Count}"}, {"Orders/Failed", "{Count}"}}, {{"a-b", "*"}, {"a.b", "x|y"}}, true},
-	{"AWS/Kinesis", {{"GetRecords.IteratorAgeMilliseconds", "ms"}, {"IncomingBytes", "By"}, {"IncomingRecords", "{Count}"}, {"PutRecord.Success", "{Count}"},
-				{"WriteProvisionedThroughputExceeded", "{Count}"}}, {{"StreamName", "*"}}, false},
-	{"AWS/Firehose", {{"DeliveryToHttpEndpoint.Success", "{Count}"}, {"DeliveryToHttpEndpoint.DataFreshness", "s"}, {"IncomingBytes", "By"},
-				 {"BytesPerSecondLimit", "By/s"}}, {{"DeliveryStreamName", "*"}}, false},
-	{"CWAgent", {{"LogicalDisk % Free Space", "%"}, {"mem_used_percent", "%"}, {"disk_inodes_free", "1"}, {"swap_used", "By"}},
-		{{"InstanceId", "i-0#"}, {"path", "/|/var|/data"}, {"region", "eu-central-1"}}, false},
-	{"AWS/CloudWatch/MetricStreams", {{"MetricUpdate", "{Count}"}, {"TotalMetricUpdate", "{Count}"}, {"PublishErrorRate", "1"}},
-		{{"MetricStreamName", "*"}}, false},
-	{"AWS/NATGateway", {{"BytesInFromDestination", "By"}, {"BytesOutToSource", "By"}, {"ActiveConnectionCount", "{Count}"}, {"PacketsDropCount", "{Count}"},
-				   {"ErrorPortAllocation", "{Count}"}}, {{"NatGatewayId", "nat-0#"}}, false},
-	{"AWS/X-Ray", {{"ApproximateTraceCount", "{Count}"}, {"ErrorRate", "%"}, {"FaultRate", "%"}, {"ResponseTime", "s"}}, {{"GroupName", "*"}}, false},
-	{"AWS/ElastiCache", {{"CacheHits", "{Count}"}, {"CacheMisses", "{Count}"}, {"CurrConnections", "{Count}"}, {"EngineCPUUtilization", "%"},
-				    {"ReplicationLag", "s"}, {"BytesUsedForCache", "By"}, {"Evictions", "{Count}"}, {"NewConnections", "{Count}"}, {"FreeableMemory", "By"}}, {{"CacheClusterId", "*-001"}, {"CacheNodeId", "0001"}}, false},
-	{"AWS/Kafka", {{"CpuIdle", "%"}, {"CpuUser", "%"}, {"MemoryFree", "By"}, {"BytesInPerSec", "By/s"}, {"UnderReplicatedPartitions", "{Count}"}, {"BytesOutPerSec", "By/s"}, {"CpuSystem", "%"}, {"MemoryUsed", "By"}},
-		{{"Broker ID", "1|2|3"}, {"Cluster Name", "*"}}, false},
-	{"AWS/S3", {{"BucketSizeBytes", "By"}, {"NumberOfObjects", "{Count}"}, {"AllRequests", "{Count}"}, {"FirstByteLatency", "ms"}, {"GetRequests", "{Count}"}, {"PutRequests", "{Count}"}, {"4xxErrors", "{Count}"}},
-		{{"BucketName", "*-eu-central-1"}, {"StorageType", "StandardStorage|AllStorageTypes"}}, false},
-	{"ECS/ContainerInsights", {{"CpuUtilized", "1"}, {"MemoryUtilized", "1"}, {"NetworkRxBytes", "By/s"}, {"RunningTaskCount", "{Count}"},
-					  {"StorageReadBytes", "By"}}, {{"ClusterName", "production|staging"}, {"ServiceName", "*"}}, false},
-	{"/aws/sagemaker/TrainingJobs", {{"CPUUtilization", "%"}, {"GPUUtilization", "%"}, {"MemoryUtilization", "%"}, {"DiskUtilization", "%"}},
-		{{"Host", "*/algo-1"}}, false},
-};
-#define FAMILIES (sizeof families / sizeof families[0])
+/* A few namespaces at a time are interleaved. */
 #define AT_A_TIME 7
-_Static_assert(FAMILIES % AT_A_TIME == 0 && GENERATE_BLOCK % AT_A_TIME == 0, "a block is of whole rows");
+_Static_assert(KNOWN_FAMILIES % AT_A_TIME == 0 && GENERATE_BLOCK % AT_A_TIME == 0, "a block is of whole rows");
 
 /* SplitMix64: every input bit moves every output bit. */
 static uint64_t mix(uint64_t x)
@@ -105,18 +48,18 @@ static void print_value(char *out, size_t room, const char *pattern, uint64_t h,
 	out[n < room ? n : room - 1] = '\0';
 }
 
-static const struct family *family_of(size_t series)
+static const struct known_family *family_of(size_t series)
 {
-	const size_t turns = FAMILIES / AT_A_TIME;
-	return &families[series % GENERATE_BLOCK % AT_A_TIME * turns + series / GENERATE_BLOCK % turns];
+	const size_t turns = KNOWN_FAMILIES / AT_A_TIME;
+	return &known_families[series % GENERATE_BLOCK % AT_A_TIME * turns + series / GENERATE_BLOCK % turns];
 }
 
 static void set_identity(const struct generate *g, size_t series, struct cloudwatch_point *p)
 {
 	static const char *const accounts[] = {"111122223333", "444455556666", "777788889999"};
 	static const char *const regions[] = {"eu-central-1", "us-east-1"};
-	const struct family *f = family_of(series);
-	const size_t turns = FAMILIES / AT_A_TIME, place = series % GENERATE_BLOCK;
+	const struct known_family *f = family_of(series);
+	const size_t turns = KNOWN_FAMILIES / AT_A_TIME, place = series % GENERATE_BLOCK;
 	size_t n_metrics = 0, resource = series / GENERATE_BLOCK / turns * (GENERATE_BLOCK / AT_A_TIME) + place / AT_A_TIME;
 	while (n_metrics < sizeof f->metrics / sizeof f->metrics[0] && f->metrics[n_metrics].name)
 		n_metrics++;

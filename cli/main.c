@@ -46,7 +46,7 @@ static const struct verb {
 	{"keys", "new | rotate | retire NAME [--dir DIR] [--config FILE]", "make an access key and print it once; its hash goes into ingest.keys_dir", keys_main},
 	{"send", "URL [--key-file FILE] [FILE ... | --generate]", "deliver as Firehose does: captured bodies or generated metrics", send_main},
 	{"decode", "FILE [--json] [--series] [--naming PRESET] [--config FILE] [--destination NAME] [--key NAME]", "show the points of a captured body, the series they become, and the rules that drop them", decode_verb},
-	{"names", "--from PRESET --to PRESET [--sed] [--record] FILE", "what a change of naming renames of the metrics in a captured body; with --sed a script for dashboards", decode_verb},
+	{"names", "--from PRESET --to PRESET [--sed] [--record] [FILE]", "what a change of naming renames, of the metrics in a captured body or of well-known ones; with --sed a script for dashboards", decode_verb},
 	{"spool", "ls | show ID", "what waits to be sent", ship_tool_verb},
 	{"quarantine", "ls | show ID", "pieces of deliveries that could not be decoded", ship_tool_verb},
 	{"deadletter", "ls | show ID", "samples that a receiver refused", ship_tool_verb},

@@ -361,15 +361,15 @@ int names_main(int argc, char **argv)
 		t.is_record = t.is_record || o == 'r';
 		wrong = wrong || o == '?';
 	}
-	if (wrong || !from || !to || argc - optind != 1) {
-		fputs("usage: standpipe names --from PRESET --to PRESET [--sed] [--record] FILE\n", stderr);
+	if (wrong || !from || !to || argc - optind > 1) {
+		fputs("usage: standpipe names --from PRESET --to PRESET [--sed] [--record] [FILE]\n", stderr);
 		return SP_EXIT_USAGE;
 	}
 	if (names_new(from, to, &t.names, &why) != SP_OK) {
 		fprintf(stderr, "standpipe names: %s\n", why.text);
 		return SP_EXIT_USAGE;
 	}
-	enum sp_status status = show_file(&t, argv[optind]);
+	enum sp_status status = optind < argc ? show_file(&t, argv[optind]) : names_add_known(t.names);
 	names_print(t.names, sed, &out);
 	if (out.n)
 		fwrite(out.p, 1, out.n, stdout);

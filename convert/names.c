@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "convert/mapping.h"
+#include "proto/known.h"
 #include "proto/remote_write.h"
 
 #include <stdlib.h>
@@ -76,6 +77,8 @@ static void add_statistic(struct names *n, const struct mapped m[SIDES], const s
 	else
 		sp_buf_str(&n->table, "-");
 	sp_buf_u8(&n->table, '\n');
+	if (has && sp_eq(m[FROM].base, m[TO].base) && sp_eq(s[FROM].suffix, s[TO].suffix) && sp_eq(s[FROM].quantile, s[TO].quantile))
+		return; /* nothing to rename */
 	bool by_hand = !has || s[FROM].quantile.n || s[TO].quantile.n;
 	sp_buf_str(&n->sed, by_hand ? "# by hand: " : "s/\\b");
 	add_name(&n->sed, &m[FROM], &s[FROM]);
@@ -139,6 +142,25 @@ enum sp_status names_add(struct names *n, const struct cw_point *p)
 	}
 	add_labels(n, m);
 	return sp_buf_ok(&n->table) && sp_buf_ok(&n->sed) ? SP_OK : SP_NO_MEM;
+}
+
+enum sp_status names_add_known(struct names *n)
+{
+	static const struct cw_quantile p99 = {0.99, 1};
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < KNOWN_FAMILIES; i++) {
+		const struct known_family *f = &known_families[i];
+		struct cw_dim dims[sizeof f->dims / sizeof f->dims[0]];
+		struct cw_point p = {.ns = sp_str(f->ns), .dims = dims, .quantiles = &p99, .n_quantiles = 1};
+		for (; p.n_dims < sizeof dims / sizeof dims[0] && f->dims[p.n_dims].name; p.n_dims++)
+			dims[p.n_dims] = (struct cw_dim){.name = sp_str(f->dims[p.n_dims].name)};
+		for (size_t k = 0; k < sizeof f->metrics / sizeof f->metrics[0] && f->metrics[k].name && status == SP_OK; k++) {
+			p.metric = sp_str(f->metrics[k].name);
+			p.unit = sp_str(f->metrics[k].unit);
+			status = names_add(n, &p);
+		}
+	}
+	return status;
 }
 
 static int line_order(const void *a, const void *b)

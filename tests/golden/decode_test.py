@@ -236,3 +236,12 @@ def test_names_tells_what_a_migration_renames(tmp_path):
     query = 'max(aws_ec2_ebsread_ops_maximum{instance_id="i-1", account_id!="2"}) / my_aws_ec2_ebsread_ops_maximum'
     assert subprocess.run(["sed", "-E", "-f", script], input=query, capture_output=True, text=True, check=True).stdout == \
         'max(aws_ec2_ebsreadops_max{instanceid="i-1", account!="2"}) / my_aws_ec2_ebsread_ops_maximum'
+
+
+def test_names_knows_some_metrics_by_itself():
+    for to in ("yace", "logzio", "otel"):
+        run = subprocess.run([BIN, "names", "--from", "cloudwatch", "--to", to], capture_output=True, text=True, timeout=60)
+        table = dict(line.split("\t") for line in run.stdout.splitlines())
+        assert run.returncode == 0 and len(table) > 500
+        new = next(v for k, v in table.items() if k.startswith("aws_lambda_duration_maximum{"))
+        assert new.startswith({"yace": "aws_lambda_duration_maximum{", "logzio": "aws_lambda_duration_max{", "otel": "amazonaws_com_AWS_Lambda_Duration_milliseconds{"}[to])
