@@ -15,6 +15,8 @@ struct db {
 		sqlite3_stmt *st;
 	} prepared[STATEMENTS];
 	int wal_pages;
+	struct sp_why failure; /* the first one; SP_OK: none */
+	bool refused;          /* a statement came after it */
 };
 
 /* Set in this order, then read back. The first two count only before the first table is made, locking_mode only before WAL (then
@@ -147,8 +149,11 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql)
 		if (db->prepared[at].sql)
 			continue;
 		sqlite3_stmt *st = NULL;
-		if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK)
+		int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL);
+		if (rc != SQLITE_OK) { /* the schema is damaged */
+			failed(db, rc, "spool", &db->failure);
 			return NULL;
+		}
 		db->prepared[at].sql = sql;
 		db->prepared[at].st = st;
 		return st;
@@ -156,9 +161,54 @@ static sqlite3_stmt *prepared(struct db *db, const char *sql)
 	sp_bug("too many prepared statements", __FILE__, __LINE__);
 }
 
+/* ---- what failed ---- */
+
+bool db_ok(const struct db *db)
+{
+	return db->failure.status == SP_OK;
+}
+
+enum sp_status db_status(const struct db *db, struct sp_why *why)
+{
+	if (!db_ok(db))
+		*why = db->failure;
+	return db->failure.status;
+}
+
+enum sp_status db_end(struct db *db, struct sp_why *why)
+{
+	enum sp_status status = db_status(db, why);
+	SP_BUG_IF(!sqlite3_get_autocommit(db->handle));
+	db->failure.status = SP_OK;
+	return status;
+}
+
+void db_fail(struct db *db, enum sp_status status, const char *words)
+{
+	if (db_ok(db))
+		sp_fail(&db->failure, status, "%s", words);
+}
+
+void db_forgive_damage(struct db *db)
+{
+	if (db->failure.status == SP_BAD_DATA && !db->refused)
+		db->failure.status = SP_OK;
+}
+
+void db_rollback(struct db *db)
+{
+	db->failure.status = SP_OK;
+	if (!sqlite3_get_autocommit(db->handle)) /* a full disk makes SQLite roll back by itself */
+		db_run(db, "ROLLBACK", DB_NO_ARGS);
+	SP_BUG_IF(!db_ok(db));
+}
+
+/* ---- statements ---- */
+
 sqlite3_stmt *db_query(struct db *db, const char *sql, const struct db_value *v, size_t n)
 {
-	sqlite3_stmt *st = prepared(db, sql);
+	db->refused = !db_ok(db);
+	sqlite3_stmt *st = db->refused ? NULL : prepared(db, sql);
 	for (size_t i = 0; st && i < n; i++) {
 		int at = (int)i + 1, rc = SQLITE_OK;
 		if (v[i].kind == DB_INT)
@@ -174,60 +224,47 @@ sqlite3_stmt *db_query(struct db *db, const char *sql, const struct db_value *v,
 	return st;
 }
 
-bool db_next(struct db *db, sqlite3_stmt *st, enum sp_status *status, struct sp_why *why)
+bool db_next(struct db *db, sqlite3_stmt *st)
 {
-	int rc = st ? sqlite3_step(st) : sqlite3_errcode(db->handle);
+	int rc = st && db_ok(db) ? sqlite3_step(st) : SQLITE_DONE;
 	if (rc == SQLITE_ROW)
 		return true;
-	*status = rc == SQLITE_DONE ? SP_OK : failed(db, rc, "spool", why);
+	if (rc != SQLITE_DONE)
+		failed(db, rc, "spool", &db->failure);
 	db_done(st);
 	return false;
 }
 
 void db_done(sqlite3_stmt *st)
 {
-	if (!st) /* it could not even be prepared: the schema is damaged */
+	if (!st) /* it never began */
 		return;
 	sqlite3_reset(st);
 	sqlite3_clear_bindings(st);
 }
 
-enum sp_status db_run(struct db *db, const char *sql, const struct db_value *v, size_t n, struct sp_why *why)
+int64_t db_run(struct db *db, const char *sql, const struct db_value *v, size_t n)
 {
-	enum sp_status status = SP_IO;
 	sqlite3_stmt *st = db_query(db, sql, v, n);
-	while (db_next(db, st, &status, why))
+	while (db_next(db, st))
 		;
-	return status;
+	return db_ok(db) ? sqlite3_changes64(db->handle) : 0;
 }
 
-enum sp_status db_number(
-	struct db *db, const char *sql, const struct db_value *v, size_t n, int64_t *out, struct sp_why *why)
+int64_t db_number(struct db *db, const char *sql, const struct db_value *v, size_t n)
 {
-	enum sp_status status = SP_IO;
 	int64_t value = 0;
 	sqlite3_stmt *st = db_query(db, sql, v, n);
-	while (db_next(db, st, &status, why))
+	while (db_next(db, st))
 		value = sqlite3_column_int64(st, 0);
-	if (status == SP_OK)
-		*out = value;
-	return status;
+	return db_ok(db) ? value : 0;
 }
 
-enum sp_status db_script(struct db *db, const char *sql, struct sp_why *why)
+void db_script(struct db *db, const char *sql)
 {
-	int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
-	return rc == SQLITE_OK ? SP_OK : failed(db, rc, "spool schema", why);
-}
-
-int64_t db_changes(const struct db *db)
-{
-	return sqlite3_changes64(db->handle);
-}
-
-bool db_in_transaction(const struct db *db)
-{
-	return !sqlite3_get_autocommit(db->handle);
+	int rc = db_ok(db) ? sqlite3_exec(db->handle, sql, NULL, NULL, NULL) : SQLITE_OK;
+	if (rc != SQLITE_OK)
+		failed(db, rc, "spool schema", &db->failure);
 }
 
 uint64_t db_wal_bytes(const struct db *db)

@@ -1,7 +1,7 @@
 /* evidence - the two tables that keep what could not be used: quarantined pieces of deliveries, and dead letters.
  *
  * Each is bounded by size and age. When one is too large, the sender (access key) that takes most of it loses its oldest row, so that
- * nobody can push out the others' evidence. Used inside the spool's transactions.
+ * nobody can push out the others' evidence. Used inside the spool's transactions, where failures stick.
  */
 #ifndef SHIP_EVIDENCE_H
 #define SHIP_EVIDENCE_H
@@ -25,13 +25,11 @@ struct evidence {
 };
 
 /* Reads the sums from the table: at start, and after a rollback. */
-SP_CHECKED enum sp_status evidence_load(struct spool *sp, struct evidence *e, struct sp_why *why);
+void evidence_load(struct spool *sp, struct evidence *e);
 void evidence_clear(struct evidence *e);
-SP_CHECKED enum sp_status evidence_add_quarantine(
-	struct spool *sp, const struct store_request *r, const struct store_quarantine *q, struct sp_why *why);
-SP_CHECKED enum sp_status evidence_add_dead(
-	struct spool *sp, const struct dead_letter *d, const char *sender, struct sp_why *why);
+void evidence_add_quarantine(struct spool *sp, const struct store_request *r, const struct store_quarantine *q);
+void evidence_add_dead(struct spool *sp, const struct dead_letter *d, const char *sender);
 /* Expires what is too old, a bounded number of rows. */
-SP_CHECKED enum sp_status evidence_expire(struct spool *sp, struct evidence *e, int64_t before_ms, struct sp_why *why);
+void evidence_expire(struct spool *sp, struct evidence *e, int64_t before_ms);
 
 #endif

@@ -75,7 +75,6 @@ static void columns_json(sqlite3_stmt *st, int n, struct sp_buf *out)
 enum sp_status inspect_list(
 	struct spool *sp, enum inspect_table t, const char *after, struct sp_buf *out, struct sp_why *why)
 {
-	enum sp_status status = SP_IO;
 	int64_t at[3];
 	size_t n = 0;
 	if (!id_parse(t, after, at))
@@ -83,26 +82,25 @@ enum sp_status inspect_list(
 	sp_buf_str(out, "[");
 	const struct db_value v[] = {db_int(INSPECT_PAGE_ROWS), db_int(at[0]), db_int(at[1]), db_int(at[2])};
 	sqlite3_stmt *st = db_query(sp->db, tables[t].list, v, t == INSPECT_SPOOL ? 4 : 2);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		sp_buf_str(out, n++ ? ",\n" : "\n");
 		columns_json(st, sqlite3_column_count(st), out);
 		sp_buf_str(out, "}");
 	}
 	sp_buf_str(out, "\n]\n");
-	return status;
+	return db_end(sp->db, why);
 }
 
 enum sp_status inspect_row(
 	struct spool *sp, enum inspect_table t, const char *id, bool body, struct sp_buf *out, struct sp_why *why)
 {
-	enum sp_status status = SP_IO;
 	int64_t at[3];
 	bool found = false;
 	if (!*id || !id_parse(t, id, at))
 		return sp_fail(why, SP_BAD_DATA, "\"%s\" is no id of %s", id, tables[t].name);
 	const struct db_value v[] = {db_int(at[0]), db_int(at[1]), db_int(at[2])};
 	sqlite3_stmt *st = db_query(sp->db, tables[t].row, v, t == INSPECT_SPOOL ? 3 : 1);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		int n = sqlite3_column_count(st) - 3;
 		struct sp_bytes bytes = db_column_bytes(st, n + 1);
 		uint64_t off = (uint64_t)sqlite3_column_int64(st, n + 2), len = bytes.n;
@@ -119,5 +117,6 @@ enum sp_status inspect_row(
 		columns_json(st, n, out);
 		sp_buf_printf(out, ", \"intact\": %s}\n", intact ? "true" : "false");
 	}
+	enum sp_status status = db_end(sp->db, why);
 	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "%s has no row %s", tables[t].name, id) : status;
 }

@@ -66,14 +66,15 @@ static struct source *add(struct sources *s, const char *arn, int64_t at_ms)
 enum sp_status sources_load(struct spool *sp, int64_t now_ms, struct sources **out, struct sp_why *why)
 {
 	struct sources *s = sp_new(struct sources);
-	enum sp_status status = db_run(sp->db, "DELETE FROM meta WHERE key BETWEEN '" KEY_PREFIX "' AND '" KEY_PREFIX "~' AND value < ?1",
-		DB_ARGS(db_int(now_ms - SOURCE_FORGOTTEN_MS)), why);
+	db_run(sp->db, "DELETE FROM meta WHERE key BETWEEN '" KEY_PREFIX "' AND '" KEY_PREFIX "~' AND value < ?1",
+		DB_ARGS(db_int(now_ms - SOURCE_FORGOTTEN_MS)));
+	enum sp_status status = db_end(sp->db, why);
 	*out = s;
 	if (status != SP_OK)
 		return status == SP_FULL ? SP_OK : status;
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT key, value FROM meta WHERE key BETWEEN '" KEY_PREFIX "' AND '" KEY_PREFIX "~'", DB_NO_ARGS);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		const char *key = (const char *)sqlite3_column_text(st, 0);
 		struct source *source = add(s, key + strlen(KEY_PREFIX), sqlite3_column_int64(st, 1));
 		if (!source)
@@ -81,7 +82,7 @@ enum sp_status sources_load(struct spool *sp, int64_t now_ms, struct sources **o
 		source->saved_ms = source->at_ms;
 		show(source);
 	}
-	return status;
+	return db_end(sp->db, why);
 }
 
 void sources_free(struct sources **sp)
@@ -110,21 +111,17 @@ bool sources_seen(struct sources *s, const char *arn, int64_t at_ms)
 	return due;
 }
 
-enum sp_status source_write(struct spool *sp, const char *arn, int64_t at_ms, struct sp_why *why)
+void source_write(struct spool *sp, const char *arn, int64_t at_ms)
 {
-	return db_run(sp->db, "INSERT OR REPLACE INTO meta(key, value) VALUES ('" KEY_PREFIX "' || ?1, ?2)",
-		DB_ARGS(db_text(arn), db_int(at_ms)), why);
+	db_run(sp->db, "INSERT OR REPLACE INTO meta(key, value) VALUES ('" KEY_PREFIX "' || ?1, ?2)",
+		DB_ARGS(db_text(arn), db_int(at_ms)));
 }
 
 enum sp_status sources_save(const struct sources *s, struct spool *sp, struct sp_why *why)
 {
-	enum sp_status status = spool_begin(sp, why);
-	for (size_t i = 0; i < s->n && status == SP_OK; i++)
+	spool_begin(sp);
+	for (size_t i = 0; i < s->n; i++)
 		if (s->v[i]->at_ms > s->v[i]->saved_ms)
-			status = source_write(sp, s->v[i]->arn, s->v[i]->at_ms, why);
-	if (status == SP_OK)
-		status = spool_commit(sp, why);
-	if (status == SP_FULL)
-		spool_rollback(sp);
-	return status;
+			source_write(sp, s->v[i]->arn, s->v[i]->at_ms);
+	return spool_end(sp, why);
 }

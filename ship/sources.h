@@ -24,7 +24,7 @@ void sources_free(struct sources **s);
 bool sources_seen(struct sources *s, const char *arn, int64_t at_ms);
 /* All that is not written yet, in a transaction of its own. */
 SP_CHECKED enum sp_status sources_save(const struct sources *s, struct spool *sp, struct sp_why *why);
-/* Of one stream, within a transaction. */
-SP_CHECKED enum sp_status source_write(struct spool *sp, const char *arn, int64_t at_ms, struct sp_why *why);
+/* Of one stream, within a transaction; a failure sticks. */
+void source_write(struct spool *sp, const char *arn, int64_t at_ms);
 
 #endif

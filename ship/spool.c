@@ -78,20 +78,21 @@ uint64_t spool_ref(struct spool *sp, uint64_t payload, int32_t by)
 
 /* ---- transactions ---- */
 
-void spool_measure(struct spool *sp)
+static void measure(struct spool *sp)
 {
-	int64_t pages = 0, unused = 0;
 	struct sp_why why;
-	if (db_number(sp->db, "PRAGMA page_count", DB_NO_ARGS, &pages, &why) == SP_OK &&
-		db_number(sp->db, "PRAGMA freelist_count", DB_NO_ARGS, &unused, &why) == SP_OK)
+	int64_t pages = db_number(sp->db, "PRAGMA page_count", DB_NO_ARGS);
+	int64_t unused = db_number(sp->db, "PRAGMA freelist_count", DB_NO_ARGS);
+	if (db_end(sp->db, &why) == SP_OK)
 		sp->used_bytes = (uint64_t)(pages - unused) * DB_PAGE_BYTES;
 }
 
-enum sp_status spool_begin(struct spool *sp, struct sp_why *why)
+void spool_begin(struct spool *sp)
 {
-	spool_measure(sp);
+	SP_BUG_IF(!db_ok(sp->db)); /* else the failure of something earlier would be forgotten here */
+	measure(sp);
 	sp_crash_point("ship.before_begin");
-	return db_run(sp->db, "BEGIN IMMEDIATE", DB_NO_ARGS, why);
+	db_run(sp->db, "BEGIN IMMEDIATE", DB_NO_ARGS);
 }
 
 static void tx_clear(struct spool *sp)
@@ -103,10 +104,7 @@ static void tx_clear(struct spool *sp)
 
 void spool_rollback(struct spool *sp)
 {
-	struct sp_why why;
-	/* A full disk makes SQLite roll back by itself. */
-	if (db_in_transaction(sp->db))
-		SP_BUG_IF(db_run(sp->db, "ROLLBACK", DB_NO_ARGS, &why) != SP_OK);
+	db_rollback(sp->db);
 	while (sp->tx.n_refs) {
 		const struct ref_change *c = &sp->tx.refs[--sp->tx.n_refs];
 		spool_ref(sp, c->payload, -c->by);
@@ -115,58 +113,63 @@ void spool_rollback(struct spool *sp)
 		sp->dests[d].totals = sp->dests[d].committed;
 	/* next_seq goes on: numbers need not be dense, and batches of the failed attempt may be known to somebody. */
 	if (sp->tx.evidence) {
-		SP_BUG_IF(evidence_load(sp, &sp->quarantine, &why) != SP_OK);
-		SP_BUG_IF(evidence_load(sp, &sp->dead, &why) != SP_OK);
+		evidence_load(sp, &sp->quarantine);
+		evidence_load(sp, &sp->dead);
+		SP_BUG_IF(!db_ok(sp->db));
 	}
 	tx_clear(sp);
 }
 
-static enum sp_status counter_write(struct spool *sp, uint32_t dest, const char *name, uint64_t value, struct sp_why *why)
+static void counter_write(struct spool *sp, uint32_t dest, const char *name, uint64_t value)
 {
-	return db_run(sp->db,
+	db_run(sp->db,
 		"INSERT INTO counter(dest, name, value) VALUES (?1, ?2, ?3) "
 		"ON CONFLICT(dest, name) DO UPDATE SET value = excluded.value",
-		DB_ARGS(db_int(dest), db_text(name), db_int((int64_t)value)), why);
+		DB_ARGS(db_int(dest), db_text(name), db_int((int64_t)value)));
 }
 
 /* The books go into the same transaction as what they are about. */
-static enum sp_status write_counters(struct spool *sp, struct sp_why *why)
+static void write_counters(struct spool *sp)
 {
-	enum sp_status status = SP_OK;
 	if (sp->next_seq != sp->committed_seq)
-		status = counter_write(sp, 0, "seq", sp->next_seq, why);
-	for (uint32_t d = 1; d <= sp->max_dest && status == SP_OK; d++)
-		for (size_t i = 0; i < sizeof counters / sizeof *counters && status == SP_OK; i++) {
+		counter_write(sp, 0, "seq", sp->next_seq);
+	for (uint32_t d = 1; d <= sp->max_dest; d++)
+		for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
 			struct sp_bytes name = sp_str(counters[i].name);
 			uint64_t now = *spool_counter(&sp->dests[d].totals, name);
 			if (now != *spool_counter(&sp->dests[d].committed, name))
-				status = counter_write(sp, d, counters[i].name, now, why);
+				counter_write(sp, d, counters[i].name, now);
 		}
-	return status;
 }
 
 enum sp_status spool_commit(struct spool *sp, struct sp_why *why)
 {
-	enum sp_status status = write_counters(sp, why);
-	if (status != SP_OK)
-		return status;
+	write_counters(sp);
 	if (sp->tx.stored)
 		sp_crash_point("ship.before_commit");
 	if (sp->tx.settled)
 		sp_crash_point("ship.during_delete_commit");
 	if (sp->tx.dead)
 		sp_crash_point("ship.deadletter_before_commit");
-	status = db_run(sp->db, "COMMIT", DB_NO_ARGS, why);
-	if (status != SP_OK)
-		return status;
+	db_run(sp->db, "COMMIT", DB_NO_ARGS);
+	if (!db_ok(sp->db))
+		return db_status(sp->db, why);
 	for (size_t i = 0; i < sp->tx.n_keys; i++)
 		ledger_add(sp->ledger, sp->tx.keys[i]);
 	for (uint32_t d = 1; d <= sp->max_dest; d++)
 		sp->dests[d].committed = sp->dests[d].totals;
 	sp->committed_seq = sp->next_seq;
 	tx_clear(sp);
-	spool_measure(sp);
+	measure(sp);
 	return SP_OK;
+}
+
+enum sp_status spool_end(struct spool *sp, struct sp_why *why)
+{
+	enum sp_status status = spool_commit(sp, why);
+	if (status != SP_OK)
+		spool_rollback(sp);
+	return status;
 }
 
 static void *tx_room(void *array, size_t used, size_t *cap, size_t size)
@@ -216,46 +219,43 @@ bool batch_from_row(const struct spool *sp, sqlite3_stmt *st, struct batch *out,
 	return batch_crc(out, *slice_crc) == (uint32_t)sqlite3_column_int64(st, c);
 }
 
-static enum sp_status batch_insert(struct spool *sp, const struct batch *b, uint32_t slice_crc, struct sp_why *why)
+static void batch_insert(struct spool *sp, const struct batch *b, uint32_t slice_crc)
 {
-	return db_run(sp->db,
+	db_run(sp->db,
 		"INSERT INTO batch(" BATCH_COLUMNS ") "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
 		DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq), db_int((int64_t)b->payload), db_int(b->off),
 			db_int(b->len), db_int(b->raw_len), db_int(b->series), db_int(b->samples), db_int(b->min_ms),
 			db_int(b->max_ms), db_int(b->flags), db_int(b->accepted_ms), db_int(slice_crc),
-			db_int(batch_crc(b, slice_crc))),
-		why);
+			db_int(batch_crc(b, slice_crc))));
 }
 
 /* A slice that no receiver is asked to take. */
-static enum sp_status store_dead(struct spool *sp, const struct store_request *r, const struct store_group *g,
-	const struct store_slice *s, uint32_t dest, struct sp_why *why)
+static void store_dead(struct spool *sp, const struct store_request *r, const struct store_group *g,
+	const struct store_slice *s, uint32_t dest)
 {
 	const struct dead_letter d = {.dest = dest, .reason = s->dead_reason, .body = sp_bytes(g->bytes + s->off, s->len),
 		.series = s->series, .samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .shard = s->shard};
 	sp->dests[dest].totals.accepted += s->samples;
 	sp->dests[dest].totals.dead_lettered += s->samples;
-	return evidence_add_dead(sp, &d, r->key_name, why);
+	evidence_add_dead(sp, &d, r->key_name);
 }
 
-static enum sp_status store_batch(struct spool *sp, const struct store_request *r, const struct store_group *g,
-	const struct store_slice *s, uint32_t dest, uint64_t payload, struct batch *b, struct sp_why *why)
+static struct batch store_batch(struct spool *sp, const struct store_request *r, const struct store_group *g,
+	const struct store_slice *s, uint32_t dest, uint64_t payload)
 {
-	*b = (struct batch){.seq = sp->next_seq++, .payload = payload, .dest = dest, .shard = s->shard, .off = (uint32_t)s->off,
+	struct batch b = {.seq = sp->next_seq++, .payload = payload, .dest = dest, .shard = s->shard, .off = (uint32_t)s->off,
 		.len = s->len, .raw_len = s->raw_len, .series = s->series, .samples = s->samples, .min_ms = s->min_ms,
 		.max_ms = s->max_ms, .accepted_ms = r->received_ms};
-	enum sp_status status = batch_insert(sp, b, sp_crc32c(0, g->bytes + s->off, s->len), why);
-	if (status != SP_OK)
-		return status;
+	batch_insert(sp, &b, sp_crc32c(0, g->bytes + s->off, s->len));
 	struct writer_totals *t = &sp->dests[dest].totals;
-	t->accepted += b->samples;
-	t->spooled += b->samples;
+	t->accepted += b.samples;
+	t->spooled += b.samples;
 	t->batches++;
-	if (!t->oldest_ms || b->min_ms < t->oldest_ms)
-		t->oldest_ms = b->min_ms;
+	if (!t->oldest_ms || b.min_ms < t->oldest_ms)
+		t->oldest_ms = b.min_ms;
 	tx_ref(sp, payload, 1);
-	return SP_OK;
+	return b;
 }
 
 static bool has_batches(const struct store_group *g)
@@ -266,11 +266,9 @@ static bool has_batches(const struct store_group *g)
 	return i < g->n_slices && g->n_dests;
 }
 
-static enum sp_status store_group(struct spool *sp, const struct store_request *r, const struct store_group *g,
-	spool_batch_fn fn, void *arg, struct sp_why *why)
+static void store_group(struct spool *sp, const struct store_request *r, const struct store_group *g, spool_batch_fn fn, void *arg)
 {
 	uint64_t payload = sp->next_seq;
-	enum sp_status status = SP_OK;
 	for (size_t d = 0; d < g->n_dests; d++) {
 		struct writer_totals *t = &sp->dests[g->dests[d]].totals;
 		t->accepted += g->merged + g->dropped;
@@ -278,23 +276,20 @@ static enum sp_status store_group(struct spool *sp, const struct store_request *
 		t->dropped += g->dropped;
 	}
 	if (has_batches(g))
-		status = db_run(sp->db, "INSERT INTO payload(id, crc, sender, info, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+		db_run(sp->db, "INSERT INTO payload(id, crc, sender, info, body) VALUES (?1, ?2, ?3, ?4, ?5)",
 			DB_ARGS(db_int((int64_t)payload), db_int(sp_crc32c(0, g->bytes, g->n)), db_text(r->key_name),
-				db_blob(g->info), db_blob(sp_bytes(g->bytes, g->n))),
-			why);
-	for (size_t i = 0; i < g->n_slices && status == SP_OK; i++) {
-		for (size_t d = 0; d < g->n_dests && status == SP_OK; d++) {
-			struct batch b;
+				db_blob(g->info), db_blob(sp_bytes(g->bytes, g->n))));
+	for (size_t i = 0; i < g->n_slices; i++) {
+		for (size_t d = 0; d < g->n_dests && db_ok(sp->db); d++) {
 			if (g->slices[i].dead_reason) {
-				status = store_dead(sp, r, g, &g->slices[i], g->dests[d], why);
+				store_dead(sp, r, g, &g->slices[i], g->dests[d]);
 				continue;
 			}
-			status = store_batch(sp, r, g, &g->slices[i], g->dests[d], payload, &b, why);
-			if (status == SP_OK && fn)
+			struct batch b = store_batch(sp, r, g, &g->slices[i], g->dests[d], payload);
+			if (db_ok(sp->db) && fn)
 				fn(arg, &b, g);
 		}
 	}
-	return status;
 }
 
 static bool slices_fit(const struct spool *sp, const struct store_request *r)
@@ -330,106 +325,92 @@ static bool is_known(const struct spool *sp, const uint8_t key[LEDGER_KEY_BYTES]
 	return ledger_has(sp->ledger, key);
 }
 
-static enum sp_status remember_key(struct spool *sp, const uint8_t key[LEDGER_KEY_BYTES], struct sp_why *why)
+static void remember_key(struct spool *sp, const uint8_t key[LEDGER_KEY_BYTES])
 {
-	enum sp_status status = db_run(sp->db, "INSERT INTO accepted(key, at_s) VALUES (?1, ?2)",
-		DB_ARGS(db_blob(sp_bytes(key, LEDGER_KEY_BYTES)), db_int(sp_wall_ms() / 1000)), why);
-	if (status != SP_OK)
-		return status;
+	db_run(sp->db, "INSERT INTO accepted(key, at_s) VALUES (?1, ?2)",
+		DB_ARGS(db_blob(sp_bytes(key, LEDGER_KEY_BYTES)), db_int(sp_wall_ms() / 1000)));
 	sp->tx.keys = tx_room(sp->tx.keys, sp->tx.n_keys, &sp->tx.cap_keys, sizeof *sp->tx.keys);
 	memcpy(sp->tx.keys[sp->tx.n_keys++], key, LEDGER_KEY_BYTES);
-	return SP_OK;
 }
 
-enum sp_status spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg,
-	enum store_result *result, struct sp_why *why)
+static void store_all(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg)
 {
-	enum sp_status status = r->notes_source ? source_write(sp, r->source_arn, r->received_ms, why) : SP_OK;
-	if (status != SP_OK)
-		return status;
-	if (!r->bypass_ledger && is_known(sp, r->key)) {
-		*result = STORE_DUPLICATE;
-		return SP_OK;
-	}
-	if (!slices_fit(sp, r)) {
-		*result = STORE_ERROR;
-		return SP_OK;
-	}
-	if (sp->free_bytes < sp->min_free_bytes || sp->used_bytes + sp->tx.reserved_bytes + store_size(r) > sp->max_bytes) {
-		*result = STORE_FULL;
-		sp->full = true; /* until the low mark, unless it is far below it: then this one delivery was too large */
-		return SP_OK;
-	}
 	sp->tx.stored = true;
 	sp->tx.reserved_bytes += store_size(r);
-	for (size_t i = 0; i < r->n_groups && status == SP_OK; i++)
-		status = store_group(sp, r, &r->groups[i], fn, arg, why);
-	for (size_t i = 0; i < r->n_quarantine && status == SP_OK; i++)
-		status = evidence_add_quarantine(sp, r, &r->quarantine[i], why);
-	if (status == SP_OK && !r->bypass_ledger)
-		status = remember_key(sp, r->key, why);
-	if (status != SP_OK)
-		return status;
+	for (size_t i = 0; i < r->n_groups; i++)
+		store_group(sp, r, &r->groups[i], fn, arg);
+	for (size_t i = 0; i < r->n_quarantine; i++)
+		evidence_add_quarantine(sp, r, &r->quarantine[i]);
+	if (!r->bypass_ledger)
+		remember_key(sp, r->key);
 	sp_crash_point("ship.after_insert");
-	*result = STORE_COMMITTED;
-	return SP_OK;
+}
+
+void spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg, enum store_result *result)
+{
+	if (r->notes_source)
+		source_write(sp, r->source_arn, r->received_ms);
+	if (!r->bypass_ledger && is_known(sp, r->key)) {
+		*result = STORE_DUPLICATE;
+	} else if (!slices_fit(sp, r)) {
+		*result = STORE_ERROR;
+	} else if (sp->free_bytes < sp->min_free_bytes ||
+		sp->used_bytes + sp->tx.reserved_bytes + store_size(r) > sp->max_bytes) {
+		*result = STORE_FULL;
+		sp->full = true; /* until the low mark, unless it is far below it: then this one delivery was too large */
+	} else {
+		*result = STORE_COMMITTED;
+		store_all(sp, r, fn, arg);
+	}
 }
 
 /* ---- settle ---- */
 
-/* *removed grows by the batch's samples, unless it was settled before. */
-static enum sp_status batch_remove(struct spool *sp, const struct batch *b, uint64_t *removed, struct sp_why *why)
+/* Returns the batch's samples, or 0 when it was settled before. */
+static uint64_t batch_remove(struct spool *sp, const struct batch *b)
 {
-	enum sp_status status = db_run(sp->db, "DELETE FROM batch WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
-		DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq)), why);
-	if (status != SP_OK || db_changes(sp->db) == 0)
-		return status;
+	if (db_run(sp->db, "DELETE FROM batch WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
+		    DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq))) == 0)
+		return 0;
 	struct writer_totals *t = &sp->dests[b->dest].totals;
 	t->spooled -= b->samples;
 	if (--t->batches == 0)
 		t->oldest_ms = 0;
-	*removed += b->samples;
 	if (b->payload == 0 || tx_ref(sp, b->payload, -1) > 0)
-		return SP_OK;
-	status = db_run(sp->db, "DELETE FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)b->payload)), why);
-	if (status == SP_BAD_DATA)
-		status = SP_OK; /* a damaged page keeps a payload that nobody needs any more; the rest goes on */
-	if (status == SP_OK && sp->noted)
-		status = db_run(sp->db, "DELETE FROM decoding WHERE payload = ?1", DB_ARGS(db_int((int64_t)b->payload)), why);
-	return status;
+		return b->samples;
+	db_run(sp->db, "DELETE FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)b->payload)));
+	db_forgive_damage(sp->db); /* such a page keeps a payload that nobody needs any more; the rest goes on */
+	if (sp->noted)
+		db_run(sp->db, "DELETE FROM decoding WHERE payload = ?1", DB_ARGS(db_int((int64_t)b->payload)));
+	return b->samples;
 }
 
 /* The access key that sent the payload; "" when that cannot be read. The caller frees it. */
-static enum sp_status payload_sender(struct spool *sp, uint64_t payload, char **out, struct sp_why *why)
+static char *payload_sender(struct spool *sp, uint64_t payload)
 {
-	enum sp_status status = SP_IO;
 	char *sender = NULL;
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT sender FROM payload WHERE id = ?1 AND sender IS NOT NULL", DB_ARGS(db_int((int64_t)payload)));
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		struct sp_bytes name = db_column_bytes(st, 0);
 		sp_free(sender);
 		sender = sp_strndup(name.p, name.n);
 	}
-	*out = sender ? sender : sp_strdup("");
-	/* A damaged page must not keep a dead letter from being written. */
-	return status == SP_BAD_DATA ? SP_OK : status;
+	db_forgive_damage(sp->db); /* it must not keep a dead letter from being written */
+	return sender ? sender : sp_strdup("");
 }
 
-enum sp_status spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint64_t delivered,
-	const struct dead_letter *dead, size_t n_dead, struct sp_why *why)
+void spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint64_t delivered, const struct dead_letter *dead,
+	size_t n_dead)
 {
 	SP_BUG_IF(n == 0 || batches[0].dest == 0 || batches[0].dest > sp->max_dest);
-	enum sp_status status = SP_OK;
 	struct writer_totals *t = &sp->dests[batches[0].dest].totals;
 	uint64_t removed = 0, buried = 0;
-	char *sender = NULL;
 	sp->tx.settled = true;
-	if (n_dead)
-		status = payload_sender(sp, batches[0].payload, &sender, why);
-	for (size_t i = 0; i < n && status == SP_OK; i++) {
+	char *sender = n_dead ? payload_sender(sp, batches[0].payload) : NULL;
+	for (size_t i = 0; i < n; i++) {
 		SP_BUG_IF(batches[i].dest != batches[0].dest);
-		status = batch_remove(sp, &batches[i], &removed, why);
+		removed += batch_remove(sp, &batches[i]);
 	}
 	for (size_t i = 0; i < n_dead; i++)
 		buried += dead[i].samples;
@@ -439,19 +420,15 @@ enum sp_status spool_settle(struct spool *sp, const struct batch *batches, size_
 	t->dead_lettered += buried;
 	t->delivered += delivered;
 	t->merged += removed - buried - delivered;
-	for (size_t i = 0; i < n_dead && removed && status == SP_OK; i++)
-		status = evidence_add_dead(sp, &dead[i], sender, why);
+	for (size_t i = 0; i < n_dead && removed; i++)
+		evidence_add_dead(sp, &dead[i], sender);
 	sp_free(sender);
-	return status;
 }
 
-enum sp_status spool_mark_maybe(struct spool *sp, const struct batch *batches, size_t n, struct sp_why *why)
+void spool_mark_maybe(struct spool *sp, const struct batch *batches, size_t n)
 {
-	enum sp_status status = SP_OK;
-	for (size_t i = 0; i < n && status == SP_OK; i++)
-		status = db_run(sp->db, "UPDATE batch SET flags = flags | ?4 WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
+	for (size_t i = 0; i < n; i++)
+		db_run(sp->db, "UPDATE batch SET flags = flags | ?4 WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
 			DB_ARGS(db_int(batches[i].dest), db_int(batches[i].shard), db_int((int64_t)batches[i].seq),
-				db_int(BATCH_MAYBE_DELIVERED)),
-			why);
-	return status;
+				db_int(BATCH_MAYBE_DELIVERED)));
 }

@@ -1,8 +1,9 @@
 /* spool - everything that was accepted and is not settled yet, on disk, and the books about it.
  *
  * Inside spool_begin ... spool_commit any number of deliveries are stored and batches settled; nothing is promised until
- * spool_commit returned SP_OK. SP_FULL and SP_NO_MEM from a change mean: roll back and try less at a time. Any other failure of a
- * change, a commit or a checkpoint means that nobody knows what is on disk: the caller must end the process without an answer.
+ * spool_commit returned SP_OK. A failure in between sticks, so that nothing more is changed, and is what spool_commit returns. SP_FULL
+ * and SP_NO_MEM from it mean: roll back and try less at a time. Any other failure of a commit or a checkpoint means that nobody knows
+ * what is on disk: the caller must end the process without an answer.
  *
  * At every commit, for each destination, in samples:
  *     accepted = delivered + spooled + dead_lettered + expired + dropped + merged
@@ -35,22 +36,22 @@ const struct writer_totals *spool_totals(const struct spool *sp, uint32_t dest);
 /* Is the key among the committed ones? Any thread. */
 bool spool_knows(const struct spool *sp, const uint8_t key[16]);
 
-SP_CHECKED enum sp_status spool_begin(struct spool *sp, struct sp_why *why);
+void spool_begin(struct spool *sp);
 SP_CHECKED enum sp_status spool_commit(struct spool *sp, struct sp_why *why);
 void spool_rollback(struct spool *sp);
 
-/* Called for every batch that is made, in order of seq. */
+/* Called for every batch that is made, in order of seq; never after a failure. */
 typedef void (*spool_batch_fn)(void *arg, const struct batch *b, const struct store_group *g);
-/* *result is STORE_FULL when the spool has no room for the delivery, STORE_ERROR when its slices lie outside its bytes. */
-SP_CHECKED enum sp_status spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg,
-	enum store_result *result, struct sp_why *why);
+/* *result, which counts once it is committed, is STORE_FULL when the spool has no room for the delivery, STORE_ERROR when its slices
+ * lie outside its bytes. */
+void spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg, enum store_result *result);
 /* Removes batches (all of one destination) and adds dead letters. What is neither delivered nor dead was merged. Batches that are gone
  * already are not counted again. */
-SP_CHECKED enum sp_status spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint64_t delivered,
-	const struct dead_letter *dead, size_t n_dead, struct sp_why *why);
-SP_CHECKED enum sp_status spool_mark_maybe(struct spool *sp, const struct batch *batches, size_t n, struct sp_why *why);
+void spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint64_t delivered, const struct dead_letter *dead,
+	size_t n_dead);
+void spool_mark_maybe(struct spool *sp, const struct batch *batches, size_t n);
 /* The payload is about to be decoded. A payload that was being decoded at three unclean stops is set aside by spool_open. */
-SP_CHECKED enum sp_status spool_note_decoding(struct spool *sp, uint64_t payload, struct sp_why *why);
+void spool_note_decoding(struct spool *sp, uint64_t payload);
 
 /* Outside a transaction. *out is NULL when the row is damaged or gone: its batches are in the dead letters now. */
 SP_CHECKED enum sp_status spool_read(struct spool *sp, uint64_t payload, struct payload **out, struct sp_why *why);

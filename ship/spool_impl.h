@@ -63,6 +63,8 @@ struct spool {
 	} tx;
 };
 
+/* Commits, or, when anything failed, rolls back and says what. */
+SP_CHECKED enum sp_status spool_end(struct spool *sp, struct sp_why *why);
 /* Adds to the count of batches that need this payload, and returns it; at 0 the row is not needed any more. */
 uint64_t spool_ref(struct spool *sp, uint64_t payload, int32_t by);
 /* Moves all batches of a payload to the dead letters, in a transaction of its own. */
@@ -72,6 +74,5 @@ SP_CHECKED enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, co
 	"dest, shard, seq, payload, off, len, raw_len, series, samples, min_ms, max_ms, flags, accepted_ms, slice_crc, row_crc"
 bool batch_from_row(const struct spool *sp, sqlite3_stmt *st, struct batch *out, uint32_t *slice_crc);
 uint64_t *spool_counter(struct writer_totals *t, struct sp_bytes name); /* the term with that name in `counter` */
-void spool_measure(struct spool *sp); /* used_bytes */
 
 #endif

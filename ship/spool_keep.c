@@ -90,33 +90,28 @@ struct spool_sizes spool_sizes(const struct spool *sp)
 static enum sp_status expire_keys(struct spool *sp, int64_t before_s, struct sp_why *why)
 {
 	static uint8_t keys[LEDGER_ROWS_PER_STEP][LEDGER_KEY_BYTES];
-	enum sp_status status = SP_IO;
 	size_t n = 0;
 	int64_t last = 0;
 	sqlite3_stmt *st = db_query(sp->db, "SELECT n, at_s, key FROM accepted ORDER BY n LIMIT ?1",
 		DB_ARGS(db_int(LEDGER_ROWS_PER_STEP)));
 	sp->oldest_key_s = INT64_MAX;
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		struct sp_bytes key = db_column_bytes(st, 2);
 		sp->oldest_key_s = sqlite3_column_int64(st, 1);
 		if (sp->oldest_key_s >= before_s) {
 			db_done(st);
-			status = SP_OK;
 			break;
 		}
 		last = sqlite3_column_int64(st, 0);
 		if (key.n == LEDGER_KEY_BYTES)
 			memcpy(keys[n++], key.p, LEDGER_KEY_BYTES);
 	}
+	enum sp_status status = db_end(sp->db, why);
 	if (status != SP_OK || !last)
 		return status;
-	status = spool_begin(sp, why);
-	if (status == SP_OK)
-		status = db_run(sp->db, "DELETE FROM accepted WHERE n <= ?1", DB_ARGS(db_int(last)), why);
-	if (status == SP_OK)
-		status = spool_commit(sp, why);
-	if (status != SP_OK)
-		spool_rollback(sp);
+	spool_begin(sp);
+	db_run(sp->db, "DELETE FROM accepted WHERE n <= ?1", DB_ARGS(db_int(last)));
+	status = spool_end(sp, why);
 	for (size_t i = 0; i < n && status == SP_OK; i++)
 		ledger_remove(sp->ledger, keys[i]);
 	return status;
@@ -124,40 +119,29 @@ static enum sp_status expire_keys(struct spool *sp, int64_t before_s, struct sp_
 
 static enum sp_status expire_rest(struct spool *sp, int64_t before_ms, struct sp_why *why)
 {
-	enum sp_status status = spool_begin(sp, why);
-	if (status != SP_OK)
-		return status;
-	status = evidence_expire(sp, &sp->quarantine, before_ms, why);
-	if (status == SP_OK)
-		status = evidence_expire(sp, &sp->dead, before_ms, why);
-	if (status == SP_OK && sp->noted && sp_mono_now().ms - sp->noted_ms > NOTE_FORGOTTEN_MS) {
-		status = db_run(sp->db, "UPDATE decoding SET active = 0 WHERE active = 1", DB_NO_ARGS, why);
-		if (status == SP_OK)
-			status = db_run(sp->db, "DELETE FROM decoding WHERE strikes = 0", DB_NO_ARGS, why);
+	spool_begin(sp);
+	evidence_expire(sp, &sp->quarantine, before_ms);
+	evidence_expire(sp, &sp->dead, before_ms);
+	if (db_ok(sp->db) && sp->noted && sp_mono_now().ms - sp->noted_ms > NOTE_FORGOTTEN_MS) {
+		db_run(sp->db, "UPDATE decoding SET active = 0 WHERE active = 1", DB_NO_ARGS);
+		db_run(sp->db, "DELETE FROM decoding WHERE strikes = 0", DB_NO_ARGS);
 		sp->noted = false;
 	}
-	if (status == SP_OK)
-		status = spool_commit(sp, why);
-	if (status != SP_OK)
-		spool_rollback(sp);
-	return status;
+	return spool_end(sp, why);
 }
 
 /* Within a shard samples leave in the order in which they came, so the first batch of each tells. */
-static enum sp_status find_oldest(struct spool *sp, struct spool_dest *d, uint32_t dest, struct sp_why *why)
+static void find_oldest(struct spool *sp, struct spool_dest *d, uint32_t dest)
 {
-	enum sp_status status = SP_OK;
 	int64_t oldest = 0;
-	for (int64_t shard = 0; shard < d->shards && status == SP_OK; shard++) {
-		int64_t ms = 0;
-		status = db_number(sp->db, "SELECT min_ms FROM batch WHERE dest = ?1 AND shard = ?2 ORDER BY seq LIMIT 1",
-			DB_ARGS(db_int(dest), db_int(shard)), &ms, why);
+	for (int64_t shard = 0; shard < d->shards; shard++) {
+		int64_t ms = db_number(sp->db, "SELECT min_ms FROM batch WHERE dest = ?1 AND shard = ?2 ORDER BY seq LIMIT 1",
+			DB_ARGS(db_int(dest), db_int(shard)));
 		if (ms && (!oldest || ms < oldest))
 			oldest = ms;
 	}
-	if (status == SP_OK)
+	if (db_ok(sp->db))
 		d->totals.oldest_ms = d->committed.oldest_ms = oldest;
-	return status;
 }
 
 enum sp_status spool_tick(struct spool *sp, struct sp_why *why)
@@ -174,7 +158,9 @@ enum sp_status spool_tick(struct spool *sp, struct sp_why *why)
 		status = expire_rest(sp, before_ms, why);
 	for (uint32_t d = 1; d <= sp->max_dest && status == SP_OK; d++)
 		if (sp->dests[d].totals.batches)
-			status = find_oldest(sp, &sp->dests[d], d, why);
+			find_oldest(sp, &sp->dests[d], d);
+	if (status == SP_OK)
+		status = db_end(sp->db, why);
 	/* Nothing is lost when a full disk puts this off. */
 	return status == SP_FULL || status == SP_NO_MEM ? SP_OK : status;
 }
@@ -194,16 +180,15 @@ enum sp_status spool_checkpoint(struct spool *sp, bool idle, struct sp_why *why)
 
 enum sp_status spool_vacuum(struct spool *sp, bool *more, struct sp_why *why)
 {
-	int64_t unused = 0;
-	*more = false;
-	enum sp_status status = db_number(sp->db, "PRAGMA freelist_count", DB_NO_ARGS, &unused, why);
+	int64_t unused = db_number(sp->db, "PRAGMA freelist_count", DB_NO_ARGS);
 	/* Free pages inside the file are room for the spool alone. On a volume that is nearly full they are what keeps it from taking
 	 * deliveries again, so then none is kept, and each step is followed by the checkpoint that shrinks the file. */
 	bool tight = sp->free_bytes < sp->min_free_bytes + sp->min_free_bytes / 10;
-	if (status != SP_OK || unused * DB_PAGE_BYTES <= (tight ? 0 : VACUUM_KEEP_BYTES))
-		return status;
-	status = db_run(sp->db, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", DB_NO_ARGS, why);
-	*more = status == SP_OK && !tight;
+	bool step = unused * DB_PAGE_BYTES > (tight ? 0 : VACUUM_KEEP_BYTES);
+	if (step)
+		db_run(sp->db, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")", DB_NO_ARGS);
+	enum sp_status status = db_end(sp->db, why);
+	*more = step && status == SP_OK && !tight;
 	return status == SP_FULL ? SP_OK : status;
 }
 
@@ -211,17 +196,17 @@ enum sp_status spool_vacuum(struct spool *sp, bool *more, struct sp_why *why)
 
 enum sp_status spool_check_books(struct spool *sp, uint32_t *dest, struct sp_why *why)
 {
-	enum sp_status status = SP_OK;
 	uint32_t wrong = 0;
-	for (uint32_t d = 1; d <= sp->max_dest && status == SP_OK && !wrong; d++) {
+	for (uint32_t d = 1; d <= sp->max_dest && !wrong; d++) {
 		const struct writer_totals *t = &sp->dests[d].totals;
 		int64_t counted = (int64_t)t->spooled;
 		if (t->batches <= BOOKS_SCAN_MAX_BATCHES)
-			status = db_number(sp->db, "SELECT sum(samples) FROM batch WHERE dest = ?1", DB_ARGS(db_int(d)), &counted, why);
+			counted = db_number(sp->db, "SELECT sum(samples) FROM batch WHERE dest = ?1", DB_ARGS(db_int(d)));
 		if (t->accepted != t->delivered + t->spooled + t->dead_lettered + t->expired + t->dropped + t->merged ||
 			(uint64_t)counted != t->spooled)
 			wrong = d;
 	}
+	enum sp_status status = db_end(sp->db, why);
 	if (status == SP_OK)
 		*dest = wrong;
 	return status;

@@ -106,12 +106,10 @@ static enum sp_status sync_directory(const struct spool *sp, struct sp_why *why)
 
 static enum sp_status migrate(struct spool *sp, struct sp_why *why)
 {
-	int64_t version = 0, application = 0, tables = 0;
-	enum sp_status status = db_number(sp->db, "PRAGMA user_version", DB_NO_ARGS, &version, why);
-	if (status == SP_OK)
-		status = db_number(sp->db, "PRAGMA application_id", DB_NO_ARGS, &application, why);
-	if (status == SP_OK)
-		status = db_number(sp->db, "SELECT count(*) FROM sqlite_schema", DB_NO_ARGS, &tables, why);
+	int64_t version = db_number(sp->db, "PRAGMA user_version", DB_NO_ARGS);
+	int64_t application = db_number(sp->db, "PRAGMA application_id", DB_NO_ARGS);
+	int64_t tables = db_number(sp->db, "SELECT count(*) FROM sqlite_schema", DB_NO_ARGS);
+	enum sp_status status = db_end(sp->db, why);
 	if (status != SP_OK)
 		return status;
 	bool is_new = version == 0 && tables == 0;
@@ -126,23 +124,23 @@ static enum sp_status migrate(struct spool *sp, struct sp_why *why)
 		return SP_OK;
 	char text[96];
 	snprintf(text, sizeof text, "PRAGMA application_id=%d; PRAGMA user_version=%" PRId64 ";", APPLICATION_ID, SCHEMA_VERSION);
-	status = db_script(sp->db, "BEGIN IMMEDIATE", why);
-	for (int64_t v = version; v < SCHEMA_VERSION && status == SP_OK; v++)
-		status = db_script(sp->db, schema_steps[v], why);
-	if (status == SP_OK)
-		status = db_script(sp->db, text, why);
+	db_script(sp->db, "BEGIN IMMEDIATE");
+	for (int64_t v = version; v < SCHEMA_VERSION; v++)
+		db_script(sp->db, schema_steps[v]);
+	db_script(sp->db, text);
 	sp_crash_point("ship.at_open_new_db");
-	return status == SP_OK ? db_script(sp->db, "COMMIT", why) : status;
+	db_script(sp->db, "COMMIT");
+	return db_status(sp->db, why);
 }
 
-static enum sp_status meta_put(struct spool *sp, const char *key, struct db_value value, struct sp_why *why)
+static void meta_put(struct spool *sp, const char *key, struct db_value value)
 {
-	return db_run(sp->db, "INSERT OR REPLACE INTO meta(key, value) VALUES (?1, ?2)", DB_ARGS(db_text(key), value), why);
+	db_run(sp->db, "INSERT OR REPLACE INTO meta(key, value) VALUES (?1, ?2)", DB_ARGS(db_text(key), value));
 }
 
-static enum sp_status meta_number(struct spool *sp, const char *key, int64_t *out, struct sp_why *why)
+static int64_t meta_number(struct spool *sp, const char *key)
 {
-	return db_number(sp->db, "SELECT value FROM meta WHERE key = ?1", DB_ARGS(db_text(key)), out, why);
+	return db_number(sp->db, "SELECT value FROM meta WHERE key = ?1", DB_ARGS(db_text(key)));
 }
 
 /* ---- what is there ---- */
@@ -157,15 +155,14 @@ static struct spool_dest *dest_room(struct spool *sp, uint32_t id)
 	return &sp->dests[id];
 }
 
-static enum sp_status load_dests(struct spool *sp, struct sp_why *why)
+static void load_dests(struct spool *sp)
 {
-	enum sp_status status = SP_IO;
 	sqlite3_stmt *st = db_query(sp->db, "SELECT id, name, shards FROM dest ORDER BY id", DB_NO_ARGS);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		int64_t id = sqlite3_column_int64(st, 0);
 		if (id < 1 || id > DEST_ID_MAX) {
-			db_done(st);
-			return sp_fail(why, SP_BAD_DATA, "destination %" PRId64 " cannot be", id);
+			db_fail(sp->db, SP_BAD_DATA, "a destination has an impossible id");
+			continue;
 		}
 		struct spool_dest *d = dest_room(sp, (uint32_t)id);
 		struct sp_bytes name = db_column_bytes(st, 1);
@@ -173,10 +170,8 @@ static enum sp_status load_dests(struct spool *sp, struct sp_why *why)
 		d->name = sp_strndup(name.p, name.n);
 		d->shards = sqlite3_column_int64(st, 2);
 	}
-	if (status != SP_OK)
-		return status;
 	st = db_query(sp->db, "SELECT dest, name, value FROM counter", DB_NO_ARGS);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		uint32_t dest = (uint32_t)sqlite3_column_int64(st, 0);
 		struct sp_bytes name = db_column_bytes(st, 1);
 		uint64_t value = (uint64_t)sqlite3_column_int64(st, 2);
@@ -186,15 +181,13 @@ static enum sp_status load_dests(struct spool *sp, struct sp_why *why)
 		if (term)
 			*term = value;
 	}
-	return status;
 }
 
 /* One pass over the small rows; payloads are not touched. */
-static enum sp_status load_batches(struct spool *sp, struct sp_why *why)
+static void load_batches(struct spool *sp)
 {
-	enum sp_status status = SP_IO;
 	sqlite3_stmt *st = db_query(sp->db, "SELECT dest, seq, payload, samples FROM batch", DB_NO_ARGS);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		uint32_t dest = (uint32_t)sqlite3_column_int64(st, 0);
 		uint64_t seq = (uint64_t)sqlite3_column_int64(st, 1), payload = (uint64_t)sqlite3_column_int64(st, 2);
 		if (dest == 0 || dest > sp->max_dest || payload == 0)
@@ -208,71 +201,53 @@ static enum sp_status load_batches(struct spool *sp, struct sp_why *why)
 	for (uint32_t d = 1; d <= sp->max_dest; d++)
 		sp->dests[d].committed = sp->dests[d].totals;
 	sp->committed_seq = sp->next_seq;
-	return status;
 }
 
-static enum sp_status load_keys(struct spool *sp, struct sp_why *why)
+static void load_keys(struct spool *sp)
 {
-	enum sp_status status = SP_IO;
 	sqlite3_stmt *st = db_query(sp->db, "SELECT key FROM accepted", DB_NO_ARGS);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		struct sp_bytes key = db_column_bytes(st, 0);
 		if (key.n == LEDGER_KEY_BYTES)
 			ledger_add(sp->ledger, key.p);
 	}
-	return status;
 }
 
 /* Destinations of the configuration get an id for ever. Series would change their shard with the number of shards, and overtake
  * themselves: so that changes only while nothing waits. */
 static enum sp_status register_dests(struct spool *sp, const struct settings *s, struct sp_why *why)
 {
-	enum sp_status status = SP_OK;
-	for (size_t i = 0; i < s->n_dests && status == SP_OK; i++) {
+	for (size_t i = 0; i < s->n_dests; i++) {
 		const struct dest_settings *dest = &s->dests[i];
 		uint32_t id = spool_dest_id(sp, dest->name);
 		struct spool_dest *d = dest_room(sp, id ? id : sp->max_dest + 1);
 		if (!id) {
 			d->name = sp_strdup(dest->name);
-			status = db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
-				DB_ARGS(db_int(sp->max_dest), db_text(dest->name), db_int(dest->shards)), why);
+			db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
+				DB_ARGS(db_int(sp->max_dest), db_text(dest->name), db_int(dest->shards)));
 		} else if (d->shards != dest->shards && d->totals.batches) {
 			return sp_fail(why, SP_CONFIG,
 				"destinations.%s.shards is %" PRId64 ", but %" PRIu64 " batches wait in %" PRId64
 				" shards; set it back until they are delivered",
 				dest->name, dest->shards, d->totals.batches, d->shards);
 		} else if (d->shards != dest->shards) {
-			status = db_run(sp->db, "UPDATE dest SET shards = ?2 WHERE id = ?1",
-				DB_ARGS(db_int(id), db_int(dest->shards)), why);
+			db_run(sp->db, "UPDATE dest SET shards = ?2 WHERE id = ?1", DB_ARGS(db_int(id), db_int(dest->shards)));
 		}
 		d->shards = dest->shards;
 	}
-	return status;
+	return db_status(sp->db, why);
 }
 
-/* Counts who was being decoded when the process died; names one that was at it too often. */
-static enum sp_status count_strikes(struct spool *sp, bool unclean, struct sp_why *why)
-{
-	enum sp_status status = SP_OK;
-	if (unclean)
-		status = db_run(sp->db, "UPDATE decoding SET strikes = strikes + 1 WHERE active = 1", DB_NO_ARGS, why);
-	return status == SP_OK ? db_run(sp->db, "UPDATE decoding SET active = 0 WHERE active = 1", DB_NO_ARGS, why) : status;
-}
-
+/* What was being decoded when the process died, and died of it too often. */
 static enum sp_status set_poison_aside(struct spool *sp, struct sp_why *why)
 {
-	enum sp_status status = SP_OK;
 	for (;;) {
-		int64_t payload = 0;
-		status = db_number(sp->db, "SELECT payload FROM decoding WHERE strikes >= ?1 LIMIT 1", DB_ARGS(db_int(STRIKES)),
-			&payload, why);
+		int64_t payload =
+			db_number(sp->db, "SELECT payload FROM decoding WHERE strikes >= ?1 LIMIT 1", DB_ARGS(db_int(STRIKES)));
+		enum sp_status status = payload ? spool_set_aside(sp, (uint64_t)payload, "crash", why) : db_end(sp->db, why);
 		if (status != SP_OK || !payload)
 			return status;
-		status = spool_set_aside(sp, (uint64_t)payload, "crash", why);
-		if (status == SP_OK)
-			status = db_run(sp->db, "DELETE FROM decoding WHERE payload = ?1", DB_ARGS(db_int(payload)), why);
-		if (status != SP_OK)
-			return status;
+		db_run(sp->db, "DELETE FROM decoding WHERE payload = ?1", DB_ARGS(db_int(payload)));
 	}
 }
 
@@ -281,48 +256,38 @@ static enum sp_status start(struct spool *sp, const struct settings *s, struct s
 {
 	static const uint8_t none[sizeof sp->id];
 	bool is_new = memcmp(sp->id, none, sizeof none) == 0; /* it has a schema, but was never in use */
-	int64_t clean = 0, maybe_below = 0;
-	enum sp_status status = meta_number(sp, "clean", &clean, why);
-	if (status == SP_OK)
-		status = meta_number(sp, "maybe_below", &maybe_below, why);
-	if (status == SP_OK)
-		status = spool_begin(sp, why);
-	if (status != SP_OK)
-		return status;
-	sp->maybe_below = clean || is_new ? (uint64_t)maybe_below : sp->next_seq;
+	spool_begin(sp);
+	bool unclean = !meta_number(sp, "clean") && !is_new;
+	sp->maybe_below = unclean ? sp->next_seq : (uint64_t)meta_number(sp, "maybe_below");
 	if (is_new) {
 		SP_BUG_IF(getrandom(sp->id, sizeof sp->id, 0) != (ssize_t)sizeof sp->id);
-		status = meta_put(sp, "spool_id", db_blob(sp_bytes(sp->id, sizeof sp->id)), why);
+		meta_put(sp, "spool_id", db_blob(sp_bytes(sp->id, sizeof sp->id)));
 	}
-	if (status == SP_OK)
-		status = meta_put(sp, "clean", db_int(0), why);
-	if (status == SP_OK)
-		status = meta_put(sp, "maybe_below", db_int((int64_t)sp->maybe_below), why);
-	if (status == SP_OK)
-		status = register_dests(sp, s, why);
-	if (status == SP_OK)
-		status = count_strikes(sp, !clean && !is_new, why);
-	return status == SP_OK ? spool_commit(sp, why) : status;
+	meta_put(sp, "clean", db_int(0));
+	meta_put(sp, "maybe_below", db_int((int64_t)sp->maybe_below));
+	enum sp_status status = register_dests(sp, s, why);
+	if (status != SP_OK)
+		return status;
+	if (unclean)
+		db_run(sp->db, "UPDATE decoding SET strikes = strikes + 1 WHERE active = 1", DB_NO_ARGS);
+	db_run(sp->db, "UPDATE decoding SET active = 0 WHERE active = 1", DB_NO_ARGS);
+	return spool_end(sp, why);
 }
 
 static enum sp_status load(struct spool *sp, struct sp_why *why)
 {
-	enum sp_status status = SP_IO;
 	sqlite3_stmt *st = db_query(sp->db, "SELECT value FROM meta WHERE key = 'spool_id'", DB_NO_ARGS);
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		struct sp_bytes id = db_column_bytes(st, 0);
 		if (id.n == sizeof sp->id)
 			memcpy(sp->id, id.p, sizeof sp->id);
 	}
-	if (status == SP_OK)
-		status = load_dests(sp, why);
-	if (status == SP_OK)
-		status = load_batches(sp, why);
-	if (status == SP_OK)
-		status = load_keys(sp, why);
-	if (status == SP_OK)
-		status = evidence_load(sp, &sp->quarantine, why);
-	return status == SP_OK ? evidence_load(sp, &sp->dead, why) : status;
+	load_dests(sp);
+	load_batches(sp);
+	load_keys(sp);
+	evidence_load(sp, &sp->quarantine);
+	evidence_load(sp, &sp->dead);
+	return db_end(sp->db, why);
 }
 
 /* ---- open and close ---- */
@@ -445,8 +410,10 @@ enum sp_status spool_open_to_read(const struct settings *s, struct spool **out, 
 {
 	struct spool *sp = spool_new(s, true);
 	enum sp_status status = open_files(sp, s, why);
-	if (status == SP_OK)
-		status = load_dests(sp, why);
+	if (status == SP_OK) {
+		load_dests(sp);
+		status = db_end(sp->db, why);
+	}
 	if (status != SP_OK) {
 		spool_free(&sp);
 		return status;
@@ -460,13 +427,10 @@ enum sp_status spool_close(struct spool **spp, struct sp_why *why)
 	struct spool *sp = *spp;
 	enum sp_status status = SP_OK;
 	if (!sp->read_only) {
-		status = spool_begin(sp, why);
-		if (status == SP_OK)
-			status = meta_put(sp, "clean", db_int(1), why);
-		if (status == SP_OK)
-			status = db_run(sp->db, "DELETE FROM decoding", DB_NO_ARGS, why);
-		if (status == SP_OK)
-			status = spool_commit(sp, why);
+		spool_begin(sp);
+		meta_put(sp, "clean", db_int(1));
+		db_run(sp->db, "DELETE FROM decoding", DB_NO_ARGS);
+		status = spool_end(sp, why);
 		if (status == SP_OK)
 			status = db_checkpoint(sp->db, true, why);
 	}

@@ -7,17 +7,15 @@
 
 /* ---- setting aside ---- */
 
-static enum sp_status batches_of_payload(
-	struct spool *sp, uint64_t payload, struct batch **out, uint32_t **out_crcs, size_t *n, struct sp_why *why)
+static void batches_of_payload(struct spool *sp, uint64_t payload, struct batch **out, uint32_t **out_crcs, size_t *n)
 {
-	enum sp_status status = SP_IO;
 	size_t cap = 0;
 	struct batch b;
 	uint32_t crc;
 	/* Reads the whole table: this happens once per damaged row, and an index would cost every delivery. */
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT " BATCH_COLUMNS " FROM batch WHERE payload = ?1", DB_ARGS(db_int((int64_t)payload)));
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		if (!batch_from_row(sp, st, &b, &crc))
 			continue; /* spool_list finds it when its turn comes */
 		if (*n == cap) {
@@ -28,63 +26,53 @@ static enum sp_status batches_of_payload(
 		(*out)[*n] = b;
 		(*out_crcs)[(*n)++] = crc;
 	}
-	return status;
 }
 
 /* A batch becomes one dead letter with whatever bytes of it there are. */
-static enum sp_status batch_bury(struct spool *sp, const struct batch *b, const char *reason, struct sp_bytes body,
-	const char *words, struct sp_why *why)
+static void batch_bury(struct spool *sp, const struct batch *b, const char *reason, struct sp_bytes body, const char *words)
 {
 	struct dead_letter d = {.dest = b->dest, .reason = reason, .answer = sp_str(words), .body = body, .series = b->series,
 		.samples = b->samples, .min_ms = b->min_ms, .max_ms = b->max_ms, .seq = b->seq, .shard = b->shard};
-	return spool_settle(sp, b, 1, 0, &d, 1, why);
+	spool_settle(sp, b, 1, 0, &d, 1);
 }
 
-/* The bytes as far as they can be read. */
-static enum sp_status payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out, uint32_t *crc, struct sp_why *why)
+/* The bytes as far as they can be read; false when they are damaged or gone. */
+static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out)
 {
-	enum sp_status status = SP_IO;
-	bool found = false;
+	bool intact = false;
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT crc, body FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)payload)));
-	while (db_next(sp->db, st, &status, why)) {
-		found = true;
-		*crc = (uint32_t)sqlite3_column_int64(st, 0);
+	while (db_next(sp->db, st)) {
 		sp_buf_clear(out);
 		sp_buf_add(out, db_column_bytes(st, 1));
+		intact = sp_crc32c(0, out->p, out->n) == (uint32_t)sqlite3_column_int64(st, 0);
 	}
-	if (status == SP_OK && !sp_buf_ok(out))
-		return sp_fail(why, SP_NO_MEM, "no memory for a payload");
-	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "payload is gone") : status;
+	db_forgive_damage(sp->db);
+	if (!sp_buf_ok(out))
+		db_fail(sp->db, SP_NO_MEM, "no memory for a payload");
+	return intact && db_ok(sp->db);
 }
 
 enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *reason, struct sp_why *why)
 {
 	struct sp_buf body = {0};
 	struct batch *batches = NULL;
-	uint32_t *crcs = NULL, crc;
+	uint32_t *crcs = NULL;
 	size_t n = 0;
-	enum sp_status status = payload_bytes(sp, payload, &body, &crc, why);
-	if (status == SP_OK || status == SP_BAD_DATA || status == SP_NOT_FOUND)
-		status = spool_begin(sp, why);
-	if (status == SP_OK) {
-		status = batches_of_payload(sp, payload, &batches, &crcs, &n, why);
-		for (size_t i = 0; i < n && status == SP_OK; i++) {
-			const struct batch *b = &batches[i];
-			struct sp_bytes slice = {NULL, 0};
-			if (b->off <= body.n && b->len <= body.n - b->off)
-				slice = sp_bytes(body.p + b->off, b->len);
-			bool intact = slice.p && sp_crc32c(0, slice.p, slice.n) == crcs[i];
-			status = batch_bury(sp, b, reason, slice,
-				intact ? "these bytes are intact" : "these bytes are damaged or incomplete", why);
-		}
-		if (status == SP_OK)
-			status = spool_commit(sp, why);
-		if (status != SP_OK)
-			spool_rollback(sp);
-		else
-			sp->damaged_rows += n;
+	spool_begin(sp);
+	(void)payload_bytes(sp, payload, &body);
+	batches_of_payload(sp, payload, &batches, &crcs, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct batch *b = &batches[i];
+		struct sp_bytes slice = {NULL, 0};
+		if (b->off <= body.n && b->len <= body.n - b->off)
+			slice = sp_bytes(body.p + b->off, b->len);
+		bool intact = slice.p && sp_crc32c(0, slice.p, slice.n) == crcs[i];
+		batch_bury(sp, b, reason, slice, intact ? "these bytes are intact" : "these bytes are damaged or incomplete");
 	}
+	enum sp_status status = spool_end(sp, why);
+	if (status == SP_OK)
+		sp->damaged_rows += n;
 	sp_free(batches);
 	sp_free(crcs);
 	sp_buf_free(&body);
@@ -96,36 +84,28 @@ enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *r
 enum sp_status spool_read(struct spool *sp, uint64_t payload, struct payload **out, struct sp_why *why)
 {
 	struct sp_buf body = {0};
-	uint32_t crc = 0;
-	enum sp_status status = payload_bytes(sp, payload, &body, &crc, why);
-	if (status == SP_OK && sp_crc32c(0, body.p, body.n) == crc) {
+	bool intact = payload_bytes(sp, payload, &body);
+	enum sp_status status = db_end(sp->db, why);
+	*out = NULL;
+	if (intact) {
 		size_t n;
 		uint8_t *bytes = sp_buf_steal(&body, &n);
 		*out = payload_new(payload, bytes, n);
-		return SP_OK;
 	}
 	sp_buf_free(&body);
-	if (status != SP_OK && status != SP_BAD_DATA && status != SP_NOT_FOUND)
-		return status;
-	*out = NULL;
-	return spool_set_aside(sp, payload, "crc", why);
+	return status == SP_OK && !intact ? spool_set_aside(sp, payload, "crc", why) : status;
 }
 
 static enum sp_status bury_rows(struct spool *sp, struct batch *damaged, size_t n, struct sp_why *why)
 {
-	enum sp_status status = spool_begin(sp, why);
-	if (status != SP_OK)
-		return status;
-	for (size_t i = 0; i < n && status == SP_OK; i++) {
+	spool_begin(sp);
+	for (size_t i = 0; i < n; i++) {
 		/* The id cannot be trusted: rather keep a payload that nobody needs than delete one that somebody does. */
 		damaged[i].payload = 0;
-		status = batch_bury(sp, &damaged[i], "crc", sp_bytes(NULL, 0), "the row about this batch is damaged", why);
+		batch_bury(sp, &damaged[i], "crc", sp_bytes(NULL, 0), "the row about this batch is damaged");
 	}
+	enum sp_status status = spool_end(sp, why);
 	if (status == SP_OK)
-		status = spool_commit(sp, why);
-	if (status != SP_OK)
-		spool_rollback(sp);
-	else
 		sp->damaged_rows += n;
 	return status;
 }
@@ -133,7 +113,6 @@ static enum sp_status bury_rows(struct spool *sp, struct batch *damaged, size_t 
 enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint64_t after, size_t max, struct batch *out,
 	size_t *n, bool *more, struct sp_why *why)
 {
-	enum sp_status status = SP_IO;
 	struct batch *damaged = NULL;
 	size_t count = 0, n_damaged = 0;
 	uint32_t crc;
@@ -141,12 +120,11 @@ enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint6
 	sqlite3_stmt *st = db_query(sp->db,
 		"SELECT " BATCH_COLUMNS " FROM batch WHERE dest = ?1 AND shard = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4",
 		DB_ARGS(db_int(dest), db_int(shard), db_int((int64_t)after), db_int((int64_t)max + 1)));
-	while (db_next(sp->db, st, &status, why)) {
+	while (db_next(sp->db, st)) {
 		struct batch b;
 		if (count + n_damaged == max) {
 			further = true;
 			db_done(st);
-			status = SP_OK;
 			break;
 		}
 		if (batch_from_row(sp, st, &b, &crc)) {
@@ -156,6 +134,7 @@ enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint6
 		damaged = sp_realloc(damaged, (n_damaged + 1) * sizeof *damaged);
 		damaged[n_damaged++] = b;
 	}
+	enum sp_status status = db_end(sp->db, why);
 	if (status == SP_OK && n_damaged)
 		status = bury_rows(sp, damaged, n_damaged, why);
 	sp_free(damaged);
@@ -168,17 +147,13 @@ enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint6
 
 /* ---- rows that crash their reader ---- */
 
-enum sp_status spool_note_decoding(struct spool *sp, uint64_t payload, struct sp_why *why)
+void spool_note_decoding(struct spool *sp, uint64_t payload)
 {
 	/* Notes of earlier commits are over: whoever asked for them has decoded by now. */
-	enum sp_status status = db_run(sp->db, "UPDATE decoding SET active = 0 WHERE active = 1", DB_NO_ARGS, why);
-	if (status == SP_OK)
-		status = db_run(sp->db,
-			"INSERT INTO decoding(payload, strikes, active) VALUES (?1, 0, 1) ON CONFLICT(payload) DO UPDATE SET active = 1",
-			DB_ARGS(db_int((int64_t)payload)), why);
-	if (status == SP_OK) {
-		sp->noted = true;
-		sp->noted_ms = sp_mono_now().ms;
-	}
-	return status;
+	db_run(sp->db, "UPDATE decoding SET active = 0 WHERE active = 1", DB_NO_ARGS);
+	db_run(sp->db,
+		"INSERT INTO decoding(payload, strikes, active) VALUES (?1, 0, 1) ON CONFLICT(payload) DO UPDATE SET active = 1",
+		DB_ARGS(db_int((int64_t)payload)));
+	sp->noted = true;
+	sp->noted_ms = sp_mono_now().ms;
 }

@@ -58,18 +58,21 @@ static void batch_made(void *arg, const struct batch *b, const struct store_grou
 	op->made[op->n_made++] = (struct made_batch){*b, p};
 }
 
-static enum sp_status change(struct writer *w, struct op *op, struct sp_why *why)
+static void change(struct writer *w, struct op *op)
 {
 	switch (op->kind) {
 	case OP_STORE:
 		op_forget_made(op);
-		return spool_store(w->spool, op->request, batch_made, op, &op->request->result, why);
+		spool_store(w->spool, op->request, batch_made, op, &op->request->result);
+		break;
 	case OP_SETTLE:
-		return spool_settle(w->spool, op->batches, op->n_batches, op->delivered, op->dead, op->n_dead, why);
+		spool_settle(w->spool, op->batches, op->n_batches, op->delivered, op->dead, op->n_dead);
+		break;
 	case OP_MAYBE:
-		return spool_mark_maybe(w->spool, op->batches, op->n_batches, why);
+		spool_mark_maybe(w->spool, op->batches, op->n_batches);
+		break;
 	default:
-		return spool_note_decoding(w->spool, op->payload_id, why);
+		spool_note_decoding(w->spool, op->payload_id);
 	}
 }
 
@@ -77,11 +80,10 @@ static enum sp_status change(struct writer *w, struct op *op, struct sp_why *why
 static enum sp_status try_group(struct writer *w, struct op *first, const struct op *end)
 {
 	struct sp_why why;
-	enum sp_status status = spool_begin(w->spool, &why);
-	for (struct op *op = first; op != end && status == SP_OK; op = op->next)
-		status = change(w, op, &why);
-	if (status == SP_OK)
-		status = spool_commit(w->spool, &why);
+	spool_begin(w->spool);
+	for (struct op *op = first; op != end; op = op->next)
+		change(w, op);
+	enum sp_status status = spool_commit(w->spool, &why);
 	if (status == SP_OK)
 		return SP_OK;
 	if (status != SP_FULL && status != SP_NO_MEM)

@@ -118,10 +118,10 @@ static void bench_ledger(struct settings *s)
 		memcpy(r.key, &mixed, 8);
 		memcpy(r.key + 8, &n, 8);
 		if (n % 1000 == 0)
-			ok = spool_begin(sp, &why) == SP_OK;
-		ok = ok && spool_store(sp, &r, NULL, NULL, &result, &why) == SP_OK;
+			spool_begin(sp);
+		spool_store(sp, &r, NULL, NULL, &result);
 		if (n % 1000 == 999)
-			ok = ok && spool_commit(sp, &why) == SP_OK && spool_checkpoint(sp, false, &why) == SP_OK;
+			ok = spool_commit(sp, &why) == SP_OK && spool_checkpoint(sp, false, &why) == SP_OK;
 	}
 	uint64_t used = ok ? spool_sizes(sp).used - before : 0;
 	ok = ok && spool_close(&sp, &why) == SP_OK;

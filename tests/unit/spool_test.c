@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/metrics.h"
 #include "ship/sources.h"
+#include "ship/spool_impl.h"
 #include "tests/lib/spool_lib.h"
 
 #include <dirent.h>
@@ -56,10 +57,10 @@ static void closed(struct fixture *f)
 static enum store_result stored(struct spool *sp, const struct store_request *r)
 {
 	enum store_result result = STORE_ERROR;
-	assert_int_equal(spool_begin(sp, &why), SP_OK);
-	if (spool_store(sp, r, NULL, NULL, &result, &why) != SP_OK)
+	spool_begin(sp);
+	spool_store(sp, r, NULL, NULL, &result);
+	if (spool_commit(sp, &why) != SP_OK)
 		fail_msg("store: %s", why.text);
-	assert_int_equal(spool_commit(sp, &why), SP_OK);
 	return result;
 }
 
@@ -74,10 +75,10 @@ static enum store_result stored_number(struct spool *sp, uint64_t n, size_t size
 
 static void settled(struct spool *sp, const struct batch *b, size_t n, uint64_t delivered, const struct dead_letter *dead, size_t n_dead)
 {
-	assert_int_equal(spool_begin(sp, &why), SP_OK);
-	if (spool_settle(sp, b, n, delivered, dead, n_dead, &why) != SP_OK)
+	spool_begin(sp);
+	spool_settle(sp, b, n, delivered, dead, n_dead);
+	if (spool_commit(sp, &why) != SP_OK)
 		fail_msg("settle: %s", why.text);
-	assert_int_equal(spool_commit(sp, &why), SP_OK);
 }
 
 static size_t listed(struct spool *sp, uint32_t dest, uint32_t shard, struct batch *out, size_t max)
@@ -143,9 +144,9 @@ static void a_repeat_is_a_duplicate_also_in_the_same_group_and_after_a_restart(v
 	enum store_result first, second;
 	opened(f);
 	delivery_init(&d, 1, 100);
-	assert_int_equal(spool_begin(f->sp, &why), SP_OK);
-	assert_int_equal(spool_store(f->sp, &d.r, NULL, NULL, &first, &why), SP_OK);
-	assert_int_equal(spool_store(f->sp, &d.r, NULL, NULL, &second, &why), SP_OK);
+	spool_begin(f->sp);
+	spool_store(f->sp, &d.r, NULL, NULL, &first);
+	spool_store(f->sp, &d.r, NULL, NULL, &second);
 	assert_int_equal(spool_commit(f->sp, &why), SP_OK);
 	assert_int_equal(first, STORE_COMMITTED);
 	assert_int_equal(second, STORE_DUPLICATE);
@@ -187,14 +188,49 @@ static void a_rollback_undoes_everything(void **state)
 	d.r.quarantine = &q;
 	d.r.n_quarantine = 1;
 	assert_int_equal(listed(f->sp, 1, 0, b, 2), 1);
-	assert_int_equal(spool_begin(f->sp, &why), SP_OK);
-	assert_int_equal(spool_store(f->sp, &d.r, NULL, NULL, &result, &why), SP_OK);
-	assert_int_equal(spool_settle(f->sp, b, 1, 10, NULL, 0, &why), SP_OK);
+	spool_begin(f->sp);
+	spool_store(f->sp, &d.r, NULL, NULL, &result);
+	spool_settle(f->sp, b, 1, 10, NULL, 0);
 	spool_rollback(f->sp);
 	assert_memory_equal(&before, spool_totals(f->sp, 1), sizeof before);
 	assert_int_equal(spool_sizes(f->sp).quarantine_rows, 0);
 	assert_false(spool_knows(f->sp, d.r.key));
 	assert_int_equal(listed(f->sp, 1, 0, b, 2), 1);
+	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
+	assert_books(f->sp);
+	delivery_clear(&d);
+}
+
+static void a_batch_made(void *arg, const struct batch *b, const struct store_group *g)
+{
+	(void)b, (void)g;
+	++*(int *)arg;
+}
+
+/* A full disk makes SQLite roll back in the middle: what comes after it must not be committed one by one. */
+static void nothing_is_kept_of_what_follows_a_failure(void **state)
+{
+	struct fixture *f = *state;
+	struct delivery d;
+	struct batch b[3];
+	enum store_result result;
+	int made = 0;
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	assert_int_equal(listed(f->sp, 1, 0, b, 3), 1);
+	delivery_init(&d, 2, 100);
+	spool_begin(f->sp);
+	db_run(f->sp->db, "INSERT OR ROLLBACK INTO meta(key, value) VALUES ('clean', 1)", DB_NO_ARGS);
+	spool_store(f->sp, &d.r, a_batch_made, &made, &result);
+	spool_settle(f->sp, b, 1, 10, NULL, 0);
+	assert_int_equal(spool_commit(f->sp, &why), SP_IO);
+	assert_non_null(strstr(why.text, "UNIQUE"));
+	spool_rollback(f->sp);
+	assert_int_equal(made, 0);
+	assert_false(spool_knows(f->sp, d.r.key));
+	closed(f);
+	opened(f);
+	assert_int_equal(listed(f->sp, 1, 0, b, 3), 1);
 	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
 	assert_books(f->sp);
 	delivery_clear(&d);
@@ -385,8 +421,8 @@ static void the_batches_of_an_unclean_stop_are_maybe_delivered(void **state)
 	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
 	assert_int_equal(b[0].flags, BATCH_MAYBE_DELIVERED);
 	assert_int_equal(b[1].flags, 0);
-	assert_int_equal(spool_begin(f->sp, &why), SP_OK);
-	assert_int_equal(spool_mark_maybe(f->sp, b + 1, 1, &why), SP_OK);
+	spool_begin(f->sp);
+	spool_mark_maybe(f->sp, b + 1, 1);
 	assert_int_equal(spool_commit(f->sp, &why), SP_OK);
 	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
 	assert_int_equal(b[1].flags, BATCH_MAYBE_DELIVERED);
@@ -402,8 +438,8 @@ static void a_payload_that_crashes_its_reader_three_times_is_set_aside(void **st
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
 		for (int k = 1; k >= 0; k--) { /* the second one first: it was decoded well */
-			assert_int_equal(spool_begin(f->sp, &why), SP_OK);
-			assert_int_equal(spool_note_decoding(f->sp, b[k].payload, &why), SP_OK);
+			spool_begin(f->sp);
+			spool_note_decoding(f->sp, b[k].payload);
 			assert_int_equal(spool_commit(f->sp, &why), SP_OK);
 		}
 		closed(f);
@@ -612,6 +648,7 @@ int main(void)
 		SPOOL_TEST(a_repeat_is_a_duplicate_also_in_the_same_group_and_after_a_restart),
 		SPOOL_TEST(keys_are_forgotten_by_time),
 		SPOOL_TEST(a_rollback_undoes_everything),
+		SPOOL_TEST(nothing_is_kept_of_what_follows_a_failure),
 		SPOOL_TEST(what_the_converter_left_out_is_in_the_books),
 		SPOOL_TEST(a_delivery_of_dead_letters_alone_keeps_no_payload),
 		SPOOL_TEST(there_is_a_limit_to_the_streams_that_are_watched),

@@ -219,7 +219,8 @@ static void count_noted(struct spool *sp, void *arg)
 {
 	int64_t *noted = arg;
 	for (int64_t id = 1; id <= 2; id++)
-		assert_int_equal(db_number(sp->db, "SELECT strikes FROM decoding WHERE payload = ?1", DB_ARGS(db_int(id)), &noted[id], &why), SP_OK);
+		noted[id] = db_number(sp->db, "SELECT strikes FROM decoding WHERE payload = ?1", DB_ARGS(db_int(id)));
+	assert_int_equal(db_end(sp->db, &why), SP_OK);
 }
 
 /* Two want to decode at once, and the first ends the process: it alone gets the strike. */
@@ -268,7 +269,8 @@ static void store_one(struct fixture *f, size_t i, uint64_t number, const char *
 
 static void find_source(struct spool *sp, void *arg)
 {
-	assert_int_equal(db_number(sp->db, "SELECT value FROM meta WHERE key = 'source arn:1'", DB_NO_ARGS, arg, &why), SP_OK);
+	*(int64_t *)arg = db_number(sp->db, "SELECT value FROM meta WHERE key = 'source arn:1'", DB_NO_ARGS);
+	assert_int_equal(db_end(sp->db, &why), SP_OK);
 }
 
 static int64_t written(struct fixture *f)
