@@ -89,6 +89,18 @@ static enum sp_status check_labels(
 	return SP_OK;
 }
 
+/* Is anything asked of a point? An empty list asks for nothing, but for that of dimensions: it wants none. */
+static bool is_choosy(const struct sp_map *rule)
+{
+	for (size_t i = 0; i < rule->n; i++) {
+		const char *key = rule->names[i], *value = rule->values[i];
+		if (strcmp(key, "dimensions") == 0 ||
+		    (strcmp(key, "name") != 0 && strcmp(key, "action") != 0 && value[strspn(value, " ,\n")]))
+			return true;
+	}
+	return false;
+}
+
 static enum sp_status check_filters(
     const struct conf *c, const char *path, const struct sp_rules *rules, struct sp_why *why)
 {
@@ -97,11 +109,11 @@ static enum sp_status check_filters(
 		return refuse_at(c, path, "filters", "has more than 64 rules", why);
 	for (size_t i = 0; i < rules->n; i++) {
 		const struct sp_map *r = &rules->v[i];
-		const char *action = sp_map_get(r, "action"), *name = sp_map_get(r, "name");
+		const char *action = sp_map_get(r, "action");
 		snprintf(key, sizeof key, "filters.%zu", i);
 		if (!action || (strcmp(action, "include") != 0 && strcmp(action, "exclude") != 0))
 			return refuse_at(c, path, key, "needs an action: include or exclude", why);
-		if (r->n < (name ? 3u : 2u))
+		if (!is_choosy(r))
 			return refuse_at(c, path, key,
 			    "fits everything: it needs namespace, metric, dimensions, account or region", why);
 	}

@@ -143,6 +143,8 @@ static void the_rules_between_settings_hold(void **state)
 	    {SP_ROLE_SHIP, D("filters: [{metric: x}]"), "destinations.main.filters.0 needs an action"},
 	    {SP_ROLE_SHIP, D("filters: [{action: include, metric: x}, {name: all, action: exclude}]"),
 		"destinations.main.filters.1 fits everything"},
+	    {SP_ROLE_SHIP, D("filters: [{action: exclude, namespace: []}]"), "destinations.main.filters.0 fits everything"},
+	    {SP_ROLE_SHIP, D("filters: [{action: exclude, dimensions: []}]"), NULL},
 	    {SP_ROLE_SHIP, D("filters: [a, b]"), "takes rules"},
 	    {SP_ROLE_SHIP, D("filters: [{action: include, metric: x}, b]"), "must have names and values"},
 	    {SP_ROLE_SHIP, D("filters: x"), "a list of rules, not one value"},
