@@ -164,8 +164,8 @@ static enum sp_status set_external(struct mapping *m, const Standpipe__Group *gr
 	m->attributes = sp_new_array(struct sp_bytes, n + 1);
 	for (size_t i = 0; i < group->n_external_labels; i++) {
 		struct sp_bytes name = sp_str(group->external_labels[i]->name), value = sp_str(group->external_labels[i]->value);
-		if (!naming_label_ok(name) || !utf8_ok(value))
-			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" has a name or a value that no receiver takes", name.p);
+		if (!naming_label_ok(name))
+			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" has a name that no receiver takes", (const char *)name.p);
 		if (has_external(m, name, LABEL_CONSTANT))
 			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" is there twice", name.p);
 		add_external(m, name, value, LABEL_CONSTANT);

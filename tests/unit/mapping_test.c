@@ -608,6 +608,15 @@ static void a_plan_of_another_release_is_refused_with_words(void **state)
 	g.n_external_labels = 1;
 	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_CONFIG);
 	assert_non_null(strstr(why.text, "__name__"));
+	bad.name = (char *)(uintptr_t)"env", bad.value = (char *)(uintptr_t)"\xff"; /* the environment can say this: no worker may stop at it */
+	assert_int_equal(encoder_new(&g, 0, &e, &why), SP_OK);
+	struct cw_point p = cpu(0, 4, 10, 1, 5);
+	struct convert_group out = run(e, &p, 1);
+	struct sp_buf text = text_of(&out, false);
+	sp_buf_u8(&text, 0);
+	assert_non_null(strstr((char *)text.p, "env=\"\xef\xbf\xbd\""));
+	sp_buf_free(&text);
+	encoder_free(&e);
 }
 
 static uint64_t counted(const struct convert_group *g, enum sp_metric metric, const char *label)
