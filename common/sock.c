@@ -57,7 +57,8 @@ static const char *ipc_path(const char *endpoint)
 	return strncmp(endpoint, "ipc://", 6) == 0 ? endpoint + 6 : NULL;
 }
 
-static void *socket_new(void *zmq, int type, int64_t max_message, int linger_ms)
+static enum sp_status socket_new(
+    void *zmq, int type, int64_t max_message, int linger_ms, void **out, struct sp_why *why)
 {
 	const struct {
 		int option, value;
@@ -67,65 +68,57 @@ static void *socket_new(void *zmq, int type, int64_t max_message, int linger_ms)
 	    {ZMQ_RECONNECT_IVL, RECONNECT_MS}, {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS}};
 	void *s = zmq_socket(zmq, type);
 	if (!s)
-		return NULL;
+		return sp_fail(why, SP_IO, "cannot make a socket: %s", zmq_strerror(errno));
 	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
 		SP_BUG_IF(zmq_setsockopt(s, options[i].option, &options[i].value, sizeof(int)) != 0);
 	SP_BUG_IF(zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &max_message, sizeof max_message) != 0);
-	return s;
+	*out = s;
+	return SP_OK;
 }
 
-enum sp_status sp_router_bind(
-    void *zmq, const char *endpoint, int64_t max_message, int linger_ms, void **out, struct sp_why *why)
+enum sp_status sp_router_new(void *zmq, int64_t max_message, int linger_ms, void **out, struct sp_why *why)
+{
+	const int on = 1;
+	enum sp_status status = socket_new(zmq, ZMQ_ROUTER, max_message, linger_ms, out, why);
+	if (status != SP_OK)
+		return status;
+	SP_BUG_IF(zmq_setsockopt(*out, ZMQ_ROUTER_MANDATORY, &on, sizeof on) != 0);
+	SP_BUG_IF(zmq_setsockopt(*out, ZMQ_ROUTER_HANDOVER, &on, sizeof on) != 0);
+	return SP_OK;
+}
+
+enum sp_status sp_router_bind(void *router, const char *endpoint, struct sp_why *why)
 {
 	const char *path = ipc_path(endpoint);
-	const int on = 1;
 	int lock = -1;
 	enum sp_status status = SP_OK;
 	if (path && (status = path_check(path, why)) == SP_OK)
 		status = lock_take(path, &lock, why);
-	if (status != SP_OK)
-		return status;
-	void *s = socket_new(zmq, ZMQ_ROUTER, max_message, linger_ms);
-	if (!s) {
-		status = sp_fail(why, SP_IO, "cannot make a socket: %s", zmq_strerror(errno));
-		goto out;
-	}
-	SP_BUG_IF(zmq_setsockopt(s, ZMQ_ROUTER_MANDATORY, &on, sizeof on) != 0);
-	SP_BUG_IF(zmq_setsockopt(s, ZMQ_ROUTER_HANDOVER, &on, sizeof on) != 0);
-	if (zmq_bind(s, endpoint) != 0) {
+	if (status == SP_OK && zmq_bind(router, endpoint) != 0)
 		status = sp_fail(why, SP_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
-		goto out;
-	}
-	if (path)
+	if (status == SP_OK && path)
 		chmod(path, 0600); /* its directory is 0700 already */
-	*out = s;
-	return SP_OK;
-out:
-	if (s)
-		zmq_close(s);
-	if (lock >= 0)
+	if (status != SP_OK && lock >= 0)
 		close(lock);
 	return status;
 }
 
-enum sp_status sp_dealer_connect(void *zmq, const char *endpoint, const uint8_t identity[16], int64_t max_message,
-    int linger_ms, void **out, struct sp_why *why)
+enum sp_status sp_dealer_new(
+    void *zmq, const uint8_t identity[16], int64_t max_message, int linger_ms, void **out, struct sp_why *why)
+{
+	enum sp_status status = socket_new(zmq, ZMQ_DEALER, max_message, linger_ms, out, why);
+	if (status == SP_OK)
+		SP_BUG_IF(zmq_setsockopt(*out, ZMQ_ROUTING_ID, identity, 16) != 0);
+	return status;
+}
+
+enum sp_status sp_dealer_connect(void *dealer, const char *endpoint, struct sp_why *why)
 {
 	const char *path = ipc_path(endpoint);
 	enum sp_status status = path ? path_check(path, why) : SP_OK;
-	if (status != SP_OK)
-		return status;
-	void *s = socket_new(zmq, ZMQ_DEALER, max_message, linger_ms);
-	if (!s)
-		return sp_fail(why, SP_IO, "cannot make a socket: %s", zmq_strerror(errno));
-	SP_BUG_IF(zmq_setsockopt(s, ZMQ_ROUTING_ID, identity, 16) != 0);
-	if (zmq_connect(s, endpoint) != 0) {
+	if (status == SP_OK && zmq_connect(dealer, endpoint) != 0)
 		status = sp_fail(why, SP_IO, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
-		zmq_close(s);
-		return status;
-	}
-	*out = s;
-	return SP_OK;
+	return status;
 }
 
 /* "host:port" with the host in brackets when it is IPv6, or empty for every address; host must hold strlen(address)

@@ -12,12 +12,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ZeroMQ sockets are made first and bound or connected afterwards, so that a monitor (common/monitor.h) can be set in between:
+ * otherwise it may miss the first connection. The caller closes them, also after an error of the second step. */
+SP_CHECKED enum sp_status sp_router_new(void *zmq, int64_t max_message, int linger_ms, void **out, struct sp_why *why);
 /* endpoint "ipc:///run/standpipe/work.sock". Takes flock(endpoint path + ".lock") and keeps it: SP_LOCKED when another has it. */
-SP_CHECKED enum sp_status sp_router_bind(void *zmq, const char *endpoint, int64_t max_message, int linger_ms, void **out,
-	struct sp_why *why);
-/* identity: 16 bytes drawn at process start ('w' + 15 random bytes). Connects in the background, for ever. */
-SP_CHECKED enum sp_status sp_dealer_connect(void *zmq, const char *endpoint, const uint8_t identity[16], int64_t max_message,
-	int linger_ms, void **out, struct sp_why *why);
+SP_CHECKED enum sp_status sp_router_bind(void *router, const char *endpoint, struct sp_why *why);
+/* identity: 16 bytes drawn at process start ('w' + 15 random bytes). */
+SP_CHECKED enum sp_status sp_dealer_new(
+    void *zmq, const uint8_t identity[16], int64_t max_message, int linger_ms, void **out, struct sp_why *why);
+/* Connects in the background, for ever. */
+SP_CHECKED enum sp_status sp_dealer_connect(void *dealer, const char *endpoint, struct sp_why *why);
 
 /* address ":443", "127.0.0.1:9464", "[::1]:8080", "0.0.0.0:0". Non-blocking, close-on-exec, TCP_NODELAY inherited by accept. */
 SP_CHECKED enum sp_status sp_tcp_listen(const char *address, int backlog, int *fd, struct sp_why *why);

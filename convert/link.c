@@ -52,9 +52,11 @@ enum sp_status link_open(
 	uint8_t identity[FRAME_IDENTITY_BYTES];
 	frame_random(identity, sizeof identity);
 	identity[0] = 'w'; /* ZeroMQ keeps identities that begin with 0 for itself */
-	enum sp_status status = sp_dealer_connect(zmq, endpoint, identity, max_message, LINGER_MS, &l->zsock, why);
+	enum sp_status status = sp_dealer_new(zmq, identity, max_message, LINGER_MS, &l->zsock, why);
 	if (status == SP_OK)
 		status = sp_monitor_new(loop, zmq, l->zsock, connection_ended, l, &l->monitor, why);
+	if (status == SP_OK)
+		status = sp_dealer_connect(l->zsock, endpoint, why);
 	if (status != SP_OK)
 		return status;
 	l->frame = sp_new(struct frame);

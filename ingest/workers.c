@@ -188,10 +188,12 @@ enum sp_status workers_new(struct sp_loop *l, void *zmq, const struct settings *
 	struct workers *ws = sp_new(struct workers);
 	*ws = (struct workers){.loop = l, .on = *events};
 	char *endpoint = sp_asprintf("ipc://%s/work.sock", s->runtime_dir);
-	enum sp_status status = sp_router_bind(zmq, endpoint, FRAME_TO_INGEST_BYTES, 0, &ws->zsock, why);
-	sp_free(endpoint);
+	enum sp_status status = sp_router_new(zmq, FRAME_TO_INGEST_BYTES, 0, &ws->zsock, why);
 	if (status == SP_OK)
 		status = sp_monitor_new(l, zmq, ws->zsock, connection_ended, ws, &ws->monitor, why);
+	if (status == SP_OK)
+		status = sp_router_bind(ws->zsock, endpoint, why);
+	sp_free(endpoint);
 	if (status != SP_OK) {
 		workers_free(&ws);
 		return status;

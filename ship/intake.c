@@ -365,10 +365,12 @@ enum sp_status intake_new(
 	*in =
 	    (struct intake){.loop = l, .writer = w, .bytes_max = (size_t)s->memory / 4, .frame = sp_new(struct frame)};
 	char *endpoint = sp_asprintf("ipc://%s/ship.sock", s->runtime_dir);
-	enum sp_status status = sp_router_bind(zmq, endpoint, FRAME_TO_SHIP_BYTES, LINGER_MS, &in->zsock, why);
-	sp_free(endpoint);
+	enum sp_status status = sp_router_new(zmq, FRAME_TO_SHIP_BYTES, LINGER_MS, &in->zsock, why);
 	if (status == SP_OK)
 		status = sp_monitor_new(l, zmq, in->zsock, connection_ended, in, &in->monitor, why);
+	if (status == SP_OK)
+		status = sp_router_bind(in->zsock, endpoint, why);
+	sp_free(endpoint);
 	if (status != SP_OK) {
 		intake_free(&in);
 		return status;

@@ -88,8 +88,8 @@ void peer_connect(struct peer *p, struct stage *s, const char *sock)
 	*p = (struct peer){.stage = s, .got = sp_new(struct frame), .skip = 1u << FRAME_STATE};
 	frame_random(p->identity, sizeof p->identity);
 	p->identity[0] = 'w';
-	assert_int_equal(
-	    sp_dealer_connect(s->zmq, endpoint, p->identity, FRAME_TO_WORKER_BYTES, 0, &p->zsock, NULL), SP_OK);
+	assert_int_equal(sp_dealer_new(s->zmq, p->identity, FRAME_TO_WORKER_BYTES, 0, &p->zsock, NULL), SP_OK);
+	assert_int_equal(sp_dealer_connect(p->zsock, endpoint, NULL), SP_OK);
 }
 
 void peer_bind(struct peer *p, struct stage *s, const char *sock)
@@ -102,7 +102,8 @@ void peer_bind(struct peer *p, struct stage *s, const char *sock)
 	snprintf(endpoint, sizeof endpoint, "%s/%s.lock", s->dir, sock);
 	unlink(endpoint);
 	endpoint_of(endpoint, sizeof endpoint, s, sock);
-	assert_int_equal(sp_router_bind(s->zmq, endpoint, FRAME_TO_SHIP_BYTES, 0, &p->zsock, &why), SP_OK);
+	assert_int_equal(sp_router_new(s->zmq, FRAME_TO_SHIP_BYTES, 0, &p->zsock, &why), SP_OK);
+	assert_int_equal(sp_router_bind(p->zsock, endpoint, &why), SP_OK);
 }
 
 void peer_close(struct peer *p)

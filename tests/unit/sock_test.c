@@ -44,17 +44,21 @@ static void a_second_binder_is_refused_by_the_lock(void **state)
 	char endpoint[96], got[8];
 	const uint8_t identity[16] = "w23456789abcdef";
 	snprintf(endpoint, sizeof endpoint, "ipc://%s/s", dir);
-	assert_int_equal(sp_router_bind(zmq, endpoint, 1 << 20, 0, &first, &why), SP_OK);
-	assert_int_equal(sp_router_bind(zmq, endpoint, 1 << 20, 0, &second, &why), SP_LOCKED);
+	assert_int_equal(sp_router_new(zmq, 1 << 20, 0, &first, &why), SP_OK);
+	assert_int_equal(sp_router_bind(first, endpoint, &why), SP_OK);
+	assert_int_equal(sp_router_new(zmq, 1 << 20, 0, &second, &why), SP_OK);
+	assert_int_equal(sp_router_bind(second, endpoint, &why), SP_LOCKED);
 	assert_non_null(strstr(why.text, "another process serves"));
 	/* The first still works, and sees the identity that was given. */
-	assert_int_equal(sp_dealer_connect(zmq, endpoint, identity, 1 << 20, 0, &dealer, &why), SP_OK);
+	assert_int_equal(sp_dealer_new(zmq, identity, 1 << 20, 0, &dealer, &why), SP_OK);
+	assert_int_equal(sp_dealer_connect(dealer, endpoint, &why), SP_OK);
 	assert_int_equal(zmq_send(dealer, "hi", 2, 0), 2);
 	char id[32];
 	assert_int_equal(zmq_recv(first, id, sizeof id, 0), 16);
 	assert_memory_equal(id, identity, 16);
 	assert_int_equal(zmq_recv(first, got, sizeof got, 0), 2);
 	zmq_close(dealer);
+	zmq_close(second);
 	zmq_close(first);
 	zmq_ctx_term(zmq);
 }
