@@ -18,6 +18,7 @@ enum further_count { COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, C
 struct encoder {
 	uint32_t id, shards, max_samples;
 	size_t max_bytes, max_raw_bytes;
+	size_t portion_bytes; /* of points that rules look at */
 	bool stamp_start;
 	struct mapping *mapping;
 	struct sp_buf raw, payload, info, entries; /* entries: of info */
@@ -49,7 +50,6 @@ struct item {
 };
 #define SHARDS_MAX 256
 #define METRICS_MAX ((uint32_t)1 << 24)
-#define REWRITE_POINTS ((size_t)1 << 16) /* of a portion; equal samples of two portions are not merged */
 
 /* Points with equal labels, ascending in time, later arrivals behind earlier ones. */
 struct run {
@@ -110,7 +110,7 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 		.max_samples = group->max_samples ? group->max_samples : UINT32_MAX,
 		.max_bytes = group->max_bytes ? group->max_bytes : SIZE_MAX,
 		.max_raw_bytes = group->max_raw_bytes ? group->max_raw_bytes : RW_RAW_MAX_BYTES, .stamp_start = group->stamp_start,
-		.max_age_ms = group->max_age_ms, .payload.max = budget};
+		.max_age_ms = group->max_age_ms, .payload.max = budget, .portion_bytes = budget ? budget : SIZE_MAX};
 	enum sp_status status = mapping_new(group, budget, &e->mapping, why);
 	if (status == SP_OK && group->shards > SHARDS_MAX)
 		status = sp_fail(why, SP_CONFIG, "%u shards are more than the %d that there can be", group->shards, SHARDS_MAX);
@@ -750,36 +750,39 @@ static enum sp_status rewrite_point(
 	return status;
 }
 
-static enum sp_status rewrite_points(
-    struct encoder *e, const struct cw_point *points, size_t n, int64_t oldest_ms, struct sp_arena *arena)
+/* As many points as a portion may have, at least one. */
+static enum sp_status rewrite_portion(struct encoder *e, const struct cw_point *points, size_t n, int64_t oldest_ms,
+    struct sp_arena *arena, size_t *done)
 {
-	size_t most = 0, all = 0; /* samples of a point */
-	for (size_t i = 0; i < n; i++) {
-		size_t samples = STATS_FIXED + (size_t)points[i].n_quantiles + points[i].n_extras;
+	const size_t slot = 2 * sizeof(struct item) + sizeof(struct mapped) + 2 * sizeof(struct rw_sample);
+	size_t most = 0, all = 0, end = 0; /* samples of a point, of all */
+	for (; end < n && all < e->portion_bytes / 2 / slot + 1; end++) {
+		size_t samples = STATS_FIXED + (size_t)points[end].n_quantiles + points[end].n_extras;
 		most = samples > most ? samples : most;
 		all += samples;
 	}
 	struct batch b;
 	struct loose *room = sp_arena_alloc(arena, most * sizeof(*room) + 1);
 	enum sp_status status = room && batch_make(&b, all, true, arena) ? SP_OK : SP_NO_MEM;
-	for (size_t i = 0; i < n && status == SP_OK; i++) {
+	size_t i = 0, before = sp_arena_used(arena);
+	for (; i < end && status == SP_OK && sp_arena_used(arena) - before < e->portion_bytes; i++) {
 		struct mapped mapped;
 		status = map_point(e, &points[i], oldest_ms, arena, &mapped);
 		if (status == SP_OK && mapped.fate == FATE_SENT)
 			status = rewrite_point(e, &points[i], &mapped, room, &b, arena);
 	}
+	*done = i;
 	return status == SP_OK ? write_batch(e, &b, NULL, arena) : status;
 }
 
-/* Portion after portion: rewritten series take several times the memory of their points. */
-static enum sp_status rewrite_portions(
+/* Rewritten series take many times the memory of their points. Equal samples of two portions are not merged. */
+static enum sp_status rewrite_points(
     struct encoder *e, const struct cw_points *points, int64_t oldest_ms, struct sp_arena *arena)
 {
 	enum sp_status status = SP_OK;
 	for (size_t i = 0, n; i < points->n && status == SP_OK; i += n) {
 		struct sp_arena_mark mark = sp_arena_mark(arena);
-		n = points->n - i < REWRITE_POINTS ? points->n - i : REWRITE_POINTS;
-		status = rewrite_points(e, points->v + i, n, oldest_ms, arena);
+		status = rewrite_portion(e, points->v + i, points->n - i, oldest_ms, arena, &n);
 		sp_arena_rewind(arena, mark);
 	}
 	return status;
@@ -804,7 +807,7 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 		e->counts[i].n = 0;
 	struct sp_arena_mark mark = sp_arena_mark(arena);
 	int64_t oldest_ms = e->max_age_ms ? now_ms - e->max_age_ms : INT64_MIN;
-	enum sp_status status = (e->rewriter ? rewrite_portions : write_points)(e, points, oldest_ms, arena);
+	enum sp_status status = (e->rewriter ? rewrite_points : write_points)(e, points, oldest_ms, arena);
 	sp_arena_rewind(arena, mark);
 	update_counts(e);
 	info_pack(&e->entries, &e->info);

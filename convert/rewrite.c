@@ -95,6 +95,7 @@ static enum sp_status write_labels(struct rewriter *w, struct sp_arena *arena, s
 		size += rw_label_size(l->name.n, l->value.n);
 	}
 	uint8_t *labels = sp_arena_alloc(arena, size), *to = labels;
+	struct sp_arena_mark mark = sp_arena_mark(arena);
 	uint8_t *shared = sp_arena_alloc(arena, size), *shared_to = shared;
 	if (!labels || !shared || size > UINT32_MAX)
 		return SP_NO_MEM;
@@ -113,6 +114,7 @@ static enum sp_status write_labels(struct rewriter *w, struct sp_arena *arena, s
 	out->labels = labels;
 	out->labels_len = (uint32_t)(to - labels);
 	out->identity = intern_hash(sp_bytes(shared, (size_t)(shared_to - shared)));
+	sp_arena_rewind(arena, mark);
 	out->fate = is_metric_name(out->base) ? limits_fate(&w->limits, w->labels.n, longest) : FATE_BAD_NAME;
 	return SP_OK;
 }

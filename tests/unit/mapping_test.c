@@ -853,6 +853,31 @@ static void a_series_without_a_usable_name_is_dead(void **state)
 	encoder_free(&e);
 }
 
+/* A delivery that needed too much would be answered "not now" for ever. */
+static void rules_take_no_more_memory_than_a_portion(void **state)
+{
+	(void)state;
+	static struct many m;
+	static uint8_t wide[4000];
+	memset(wide, 'w', sizeof wide);
+	make_many(&m, 600);
+	for (size_t i = 0; i < 600; i++)
+		m.d[i].value = sp_bytes(wide, sizeof wide - i);
+	Standpipe__Group g = cloudwatch_group();
+	Standpipe__Relabel r = rule("region", "nowhere", "region", "x", "replace");
+	g.relabel = (Standpipe__Relabel *[]){&r}, g.n_relabel = 1;
+	struct encoder *e;
+	struct convert_group out;
+	struct cw_points points = {m.p, 600, 600};
+	struct sp_arena *arena = sp_arena_new(6 << 20);
+	assert_int_equal(encoder_new(&g, 2 << 20, &e, NULL), SP_OK);
+	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, arena, &out), SP_OK);
+	assert_int_equal(out.samples, 600 * 5);
+	assert_int_equal(out.merged, 0);
+	encoder_free(&e);
+	sp_arena_free(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -875,6 +900,7 @@ int main(void)
 		cmocka_unit_test(slices_stay_within_their_limits),
 		cmocka_unit_test(a_long_series_is_cut_into_pieces_in_order),
 		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(rules_take_no_more_memory_than_a_portion),
 		cmocka_unit_test(a_point_can_be_shown_to_people),
 		cmocka_unit_test(no_points_make_no_slices),
 		cmocka_unit_test(a_plan_of_another_release_is_refused_with_words),
