@@ -9,6 +9,7 @@
 #include "convert/link.h"
 #include "convert/result.h"
 #include "convert/tally.h"
+#include "proto/plan.h"
 
 #include <signal.h>
 #include <sys/time.h>
@@ -22,7 +23,7 @@
 #define OFFER_AGAIN_MS 200 /* after a "busy" to an offer */
 #define CONVERSIONS_MAX 4  /* of one delivery, when plan follows plan */
 #define MESSAGES_PER_TURN 16
-#define PLAN_MAX_BYTES ((int64_t)16 << 20)
+#define FROM_SHIP_MAX_BYTES ((int64_t)PLAN_MAX_BYTES + (1 << 20))
 #define ATTRIBUTE_LOG_PLACES 64
 #define ATTRIBUTE_LOG_MS 3600000
 #define SCRATCH_BYTES ((size_t)64 << 20)
@@ -624,7 +625,7 @@ static enum sp_status open_links(struct worker *w, void *zmq, const char *dir, s
 	    .name = "ship", .worker = w->slot, .slots = SLOTS, .readable = ship_readable, .ended = ship_lost, .arg = w};
 	enum sp_status status = link_open(&w->ingest, w->loop, zmq, ingest, FRAME_TO_WORKER_BYTES, why);
 	if (status == SP_OK)
-		status = link_open(&w->ship, w->loop, zmq, ship, PLAN_MAX_BYTES, why);
+		status = link_open(&w->ship, w->loop, zmq, ship, FROM_SHIP_MAX_BYTES, why);
 	sp_free(ingest);
 	sp_free(ship);
 	return status;

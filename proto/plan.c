@@ -209,16 +209,6 @@ static enum sp_status check_relabel(const struct dest_settings *d, struct sp_are
 	return SP_OK;
 }
 
-enum sp_status plan_check(const struct settings *s, struct sp_why *why)
-{
-	struct sp_arena *a = sp_arena_new(0);
-	enum sp_status status = SP_OK;
-	for (size_t i = 0; i < s->n_dests && status == SP_OK; i++)
-		status = check_relabel(&s->dests[i], a, why);
-	sp_arena_free(&a);
-	return status;
-}
-
 /* ---- tenants ---- */
 
 static bool takes(const struct key_settings *key, const struct dest_settings *d)
@@ -345,4 +335,25 @@ void plan_free(struct plan **plan)
 	sp_arena_free(&p->arena);
 	sp_free(p->dests);
 	sp_free(p);
+}
+
+enum sp_status plan_check(const struct settings *s, struct sp_why *why)
+{
+	struct sp_arena *a = sp_arena_new(0);
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < s->n_dests && status == SP_OK; i++)
+		status = check_relabel(&s->dests[i], a, why);
+	sp_arena_free(&a);
+	if (status != SP_OK)
+		return status;
+	uint32_t *ids = sp_new_array(uint32_t, s->n_dests + 1);
+	struct plan *p = plan_new(s, NULL, ids);
+	size_t n = standpipe__plan__get_packed_size(&p->message);
+	plan_free(&p);
+	sp_free(ids);
+	return n <= PLAN_MAX_BYTES ? SP_OK
+				   : sp_fail(why, SP_CONFIG,
+					 "keys and destinations make a plan of %zu bytes, the limit is %zu: a key with settings of its own "
+					 "has all rules of each of its destinations",
+					 n, PLAN_MAX_BYTES);
 }

@@ -12,6 +12,8 @@
 #include "common/conf.h"
 #include "proto/standpipe.pb-c.h"
 
+#define PLAN_MAX_BYTES ((size_t)15 << 20) /* packed: as much as a worker lets in, with its state */
+
 struct plan {
 	Standpipe__Plan message; /* groups[i]->id is i */
 	struct plan_dests {
@@ -21,8 +23,8 @@ struct plan {
 	struct sp_arena *arena;
 };
 
-/* Are the settings' relabelling rules rules? settings_load has not looked at them: that takes their regexes. SP_CONFIG names
- * the place. */
+/* Are the settings' relabelling rules rules, and is the plan small enough for the workers? settings_load has not looked at them:
+ * that takes their regexes. SP_CONFIG names the place. */
 SP_CHECKED enum sp_status plan_check(const struct settings *s, struct sp_why *why);
 /* dest_ids[i] is the spool's number of s->dests[i]. accounts may be NULL. Both must outlive the plan. */
 struct plan *plan_new(const struct settings *s, const struct accounts *accounts, const uint32_t *dest_ids);

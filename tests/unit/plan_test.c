@@ -139,9 +139,29 @@ static void a_wrong_relabelling_rule_is_refused_with_its_place(void **state)
 	}
 }
 
+static void a_plan_that_no_worker_could_receive_is_refused(void **state)
+{
+	(void)state;
+	struct sp_buf yaml = {0};
+	struct sp_why why = {.text = ""};
+	sp_buf_str(&yaml, "destinations: {a: {url: 'http://127.0.0.1:1/a', external_labels: {much: ");
+	for (int i = 0; i < 400000; i++)
+		sp_buf_u8(&yaml, 'x');
+	sp_buf_str(&yaml, "}}}\nkeys:\n");
+	for (int i = 0; i < 50; i++)
+		sp_buf_printf(&yaml, "  k%d: {labels: {team: t%d}}\n", i, i);
+	sp_buf_u8(&yaml, 0);
+	struct settings *s = settings_of((char *)yaml.p);
+	assert_int_equal(plan_check(s, &why), SP_CONFIG);
+	assert_non_null(strstr(why.text, "plan"));
+	settings_free(&s);
+	sp_buf_free(&yaml);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_plan_that_no_worker_could_receive_is_refused),
 	    cmocka_unit_test(equal_mappings_share_a_group), cmocka_unit_test(the_epoch_is_the_content),
 	    cmocka_unit_test(a_key_with_settings_of_its_own_is_a_tenant),
 	    cmocka_unit_test(a_wrong_relabelling_rule_is_refused_with_its_place)};
