@@ -23,7 +23,7 @@
 #define OFFER_AGAIN_MS 200 /* after a "busy" to an offer */
 #define CONVERSIONS_MAX 4  /* of one delivery, when plan follows plan */
 #define MESSAGES_PER_TURN 16
-#define FROM_SHIP_MAX_BYTES ((int64_t)PLAN_MAX_BYTES + (1 << 20))
+#define FROM_SHIP_MAX_BYTES ((int64_t)PLAN_MAX_BYTES + (8 << 20)) /* with the labels of accounts, from a file of 4 MiB at most */
 #define ATTRIBUTE_LOG_PLACES 64
 #define ATTRIBUTE_LOG_MS 3600000
 #define SCRATCH_BYTES ((size_t)64 << 20)

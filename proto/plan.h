@@ -12,7 +12,7 @@
 #include "common/conf.h"
 #include "proto/standpipe.pb-c.h"
 
-#define PLAN_MAX_BYTES ((size_t)15 << 20) /* packed: as much as a worker lets in, with its state */
+#define PLAN_MAX_BYTES ((size_t)15 << 20) /* packed, without the labels of accounts */
 
 struct plan {
 	Standpipe__Plan message; /* groups[i]->id is i */
