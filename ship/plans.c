@@ -69,6 +69,11 @@ static void look(void *arg)
 	struct plans *p = arg;
 	struct sp_why why;
 	struct settings *settings = p->keys ? keys_dir_poll(p->keys) : NULL;
+	if (settings && plan_check(settings, &why) != SP_OK) { /* more than the workers take */
+		sp_log(SP_LOG_ERROR, "plan.too_large", sp_f_str("reason", why.text),
+		    sp_f_str("msg", "the former content of ingest.keys_dir stays in force"), SP_LOG_END);
+		settings_free(&settings);
+	}
 	struct accounts *accounts = look_at_accounts(p, &why);
 	if (settings || accounts)
 		replace(p, settings, accounts);
