@@ -186,7 +186,7 @@ def attributes(**pairs):
 
 def table(entries):
     out = ["", "## Odd and bad input", "", "From tests/catalogue/inputs.yaml; each line is a test: it is sent to a real relay, and status, code, points, what is set aside, counters and series are compared.", "",
-           "| # | Input | Answer | Points kept | Set aside as | Counted | Decided here |", "| --- | --- | --- | --- | --- | --- | --- |"]
+           "| # | Input | Answer | Points read | Set aside as | Counted | Decided here |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for e in entries:
         for c in e.get("cases", [e]):
             answer = f"{c.get('status', 200)} {c.get('code', '')}".strip()
