@@ -332,7 +332,8 @@ static struct sp_bytes group_value(const struct rule *rule, struct sp_bytes name
 		number = (uint32_t)found;
 	}
 	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(rule->groups);
-	if (number >= pcre2_get_ovector_count(rule->groups) || ends[2 * number] == PCRE2_UNSET)
+	if (number >= pcre2_get_ovector_count(rule->groups) || ends[2 * number] == PCRE2_UNSET ||
+	    ends[2 * number] == ends[2 * number + 1]) /* the text may be empty, and then it has no address */
 		return (struct sp_bytes){0};
 	return sp_bytes(text.p + ends[2 * number], ends[2 * number + 1] - ends[2 * number]);
 }
