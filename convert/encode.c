@@ -3,33 +3,25 @@
 #include "common/alloc.h"
 #include "convert/rewrite.h"
 #include "convert/sketches.h"
+#include "convert/slices.h"
 #include "proto/info.h"
 #include "proto/remote_write.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define KEEP_BYTES ((size_t)16 << 20) /* of the payload's buffer between deliveries */
-
-#define KEPT_BYTES (4u << 20) /* of a buffer, from one delivery to the next */
-
 enum further_count { COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, FURTHER_COUNTS };
 
 struct encoder {
-	uint32_t id, shards, max_samples;
-	size_t max_bytes, max_raw_bytes;
+	uint32_t id, shards;
 	size_t portion_bytes; /* of points that rules look at */
 	bool stamp_start;
 	struct mapping *mapping;
-	struct sp_buf raw, payload, info, entries; /* entries: of info */
+	struct slices slices;
+	struct sp_buf info, entries; /* entries: of info */
 	struct sp_buf informed; /* a bit for each metric whose entry is written, or left out */
 	uint64_t uninformed;    /* metrics left out, ever */
-	struct rw_totals open; /* what raw holds so far */
-	uint32_t open_shard;
-	struct convert_slice *slices;
-	size_t n_slices, cap_slices;
-	uint64_t samples, merged, dropped;
-	const char *dead_reason; /* of the slices being written */
+	uint64_t merged, dropped;
 	struct rewriter *rewriter; /* NULL: the group has no rules */
 	int64_t max_age_ms; /* 0: no limit */
 	struct convert_count *counts; /* of the filter's verdicts, of the rules, then enum further_count */
@@ -107,10 +99,8 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 {
 	struct encoder *e = sp_new(struct encoder);
 	*e = (struct encoder){.id = group->id, .shards = group->shards ? group->shards : 1,
-		.max_samples = group->max_samples ? group->max_samples : UINT32_MAX,
-		.max_bytes = group->max_bytes ? group->max_bytes : SIZE_MAX,
-		.max_raw_bytes = group->max_raw_bytes ? group->max_raw_bytes : RW_RAW_MAX_BYTES, .stamp_start = group->stamp_start,
-		.max_age_ms = group->max_age_ms, .payload.max = budget, .portion_bytes = budget ? budget : SIZE_MAX};
+		.stamp_start = group->stamp_start, .max_age_ms = group->max_age_ms, .portion_bytes = budget ? budget : SIZE_MAX};
+	slices_init(&e->slices, group, budget);
 	enum sp_status status = mapping_new(group, budget, &e->mapping, why);
 	if (status == SP_OK && group->shards > SHARDS_MAX)
 		status = sp_fail(why, SP_CONFIG, "%u shards are more than the %d that there can be", group->shards, SHARDS_MAX);
@@ -143,12 +133,10 @@ void encoder_free(struct encoder **ep)
 	rewriter_free(&e->rewriter);
 	for (size_t i = 0; i < e->n_rules; i++)
 		sp_free((void *)(uintptr_t)e->counts[e->n_verdicts + i].label);
-	sp_buf_free(&e->raw);
-	sp_buf_free(&e->payload);
+	slices_free(&e->slices);
 	sp_buf_free(&e->info);
 	sp_buf_free(&e->entries);
 	sp_buf_free(&e->informed);
-	sp_free(e->slices);
 	sp_free(e->counts);
 	sp_free(e);
 }
@@ -160,143 +148,7 @@ void encoder_accounts(struct encoder *e, const struct account_labels *accounts)
 
 void encoder_rest(struct encoder *e)
 {
-	struct sp_buf *const bufs[] = {&e->raw, &e->payload};
-	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
-		if (bufs[i]->cap > KEPT_BYTES)
-			sp_buf_free(bufs[i]);
-}
-
-/* ---- slices ---- */
-
-static enum sp_status add_slice(struct encoder *e, struct sp_bytes raw, const struct rw_totals *t);
-
-/* Too many compressed bytes: the first half of the series and the rest. */
-static enum sp_status split_slice(struct encoder *e, struct sp_bytes raw, const struct rw_totals *t)
-{
-	struct sp_bytes rest = raw;
-	struct rw_series s;
-	enum sp_status status = SP_OK;
-	for (uint32_t i = 0; i < t->series / 2 && status == SP_OK; i++)
-		status = rw_next(&rest, &s, NULL);
-	struct sp_bytes halves[2] = {{raw.p, raw.n - rest.n}, rest};
-	for (int i = 0; i < 2 && status == SP_OK; i++) {
-		struct rw_totals half;
-		status = rw_count(halves[i], &half, NULL);
-		if (status == SP_OK)
-			status = add_slice(e, halves[i], &half);
-	}
-	SP_BUG_IF(status == SP_BAD_DATA); /* we have just written it */
-	return status;
-}
-
-static enum sp_status add_slice(struct encoder *e, struct sp_bytes raw, const struct rw_totals *t)
-{
-	size_t off = e->payload.n;
-	rw_compress(raw, &e->payload);
-	if (!sp_buf_ok(&e->payload))
-		return SP_NO_MEM;
-	if (e->payload.n - off > e->max_bytes && t->series > 1) {
-		e->payload.n = off;
-		return split_slice(e, raw, t);
-	}
-	if (e->n_slices == e->cap_slices) {
-		size_t cap = e->cap_slices ? 2 * e->cap_slices : 64;
-		struct convert_slice *v = sp_try_realloc(e->slices, cap * sizeof(*v));
-		if (!v)
-			return SP_NO_MEM;
-		e->slices = v;
-		e->cap_slices = cap;
-	}
-	e->slices[e->n_slices++] = (struct convert_slice){.shard = e->open_shard, .len = (uint32_t)(e->payload.n - off),
-		.raw_len = (uint32_t)raw.n, .series = t->series, .samples = t->samples, .off = off, .min_ms = t->min_ms,
-		.max_ms = t->max_ms, .dead_reason = e->dead_reason};
-	e->samples += t->samples;
-	return SP_OK;
-}
-
-static enum sp_status close_slice(struct encoder *e)
-{
-	enum sp_status status = SP_OK;
-	if (e->open.series)
-		status = add_slice(e, sp_buf_view(&e->raw), &e->open);
-	e->open = (struct rw_totals){0};
-	sp_buf_clear(&e->raw);
-	return status;
-}
-
-static uint8_t *put_bytes(uint8_t *to, const uint8_t *p, size_t n)
-{
-	if (n)
-		memcpy(to, p, n);
-	return to + n;
-}
-
-static uint8_t *put_name(uint8_t *to, struct sp_bytes base, struct sp_bytes suffix)
-{
-	size_t n = base.n + suffix.n;
-	*to++ = 0x0a; /* labels */
-	to = rw_put_varint(to, 10 + 1 + rw_varint_size(n) + n);
-	memcpy(to, "\x0a\x08__name__\x12", 11);
-	to = rw_put_varint(to + 11, n);
-	return put_bytes(put_bytes(to, base.p, base.n), suffix.p, suffix.n);
-}
-
-static uint8_t *put_labels(uint8_t *to, const struct mapped *m, const struct naming_series *s)
-{
-	to = put_bytes(to, m->labels, m->before);
-	to = put_name(to, m->base, s->suffix);
-	uint32_t rest = s->quantile.n ? m->before_quantile : m->before;
-	if (s->quantile.n) {
-		to = put_bytes(to, m->labels + m->before, rest - m->before);
-		to = rw_put_label(to, SP_LIT("quantile"), s->quantile);
-	}
-	return put_bytes(to, m->labels + rest, m->labels_len - rest);
-}
-
-static enum sp_status put_series(struct encoder *e, const struct mapped *m, const struct naming_series *s,
-	const struct rw_sample *v, uint32_t n)
-{
-	size_t size = rw_label_size(8, m->base.n + s->suffix.n) + m->labels_len;
-	if (s->quantile.n)
-		size += rw_label_size(8, s->quantile.n);
-	for (uint32_t i = 0; i < n; i++)
-		size += rw_sample_size(v[i].ms);
-	size_t field = 1 + rw_varint_size(size) + size;
-	if (e->open.series && (e->open.samples + n > e->max_samples || e->raw.n + field > e->max_raw_bytes)) {
-		enum sp_status status = close_slice(e);
-		if (status != SP_OK)
-			return status;
-	}
-	uint8_t *to = sp_buf_room(&e->raw, field);
-	if (!to)
-		return SP_NO_MEM;
-	to = put_labels(rw_put_series_head(to, size), m, s);
-	for (uint32_t i = 0; i < n; i++)
-		to = rw_put_sample(to, v[i].ms, v[i].value);
-	e->raw.n = (size_t)(to - e->raw.p);
-
-	struct rw_totals *t = &e->open;
-	t->min_ms = t->series && t->min_ms < v[0].ms ? t->min_ms : v[0].ms;
-	t->max_ms = t->series && t->max_ms > v[n - 1].ms ? t->max_ms : v[n - 1].ms;
-	t->series++;
-	t->samples += n;
-	return SP_OK;
-}
-
-/* A series of more samples than a slice may hold goes out in pieces. */
-static enum sp_status add_series(struct encoder *e, const struct mapped *m, const struct naming_series *s,
-	const struct rw_sample *v, size_t n)
-{
-	enum sp_status status = SP_OK;
-	size_t most = 1 + e->max_raw_bytes / (2 * RW_SAMPLE_MAX_BYTES); /* leaves half of the bytes to the labels */
-	if (most > e->max_samples)
-		most = e->max_samples;
-	while (n > 0 && status == SP_OK) {
-		size_t now = n < most ? n : most;
-		status = put_series(e, m, s, v, (uint32_t)now);
-		v += now, n -= now;
-	}
-	return status;
+	slices_rest(&e->slices);
 }
 
 /* ---- active series ---- */
@@ -313,7 +165,7 @@ static void count_metric(struct encoder *e, const struct mapped *m)
 static void count_series(struct encoder *e, const struct mapped *m, uint64_t stat_hash)
 {
 	/* All parts are as good as random; the product carries each bit to the upper ones, which choose the register. */
-	if (e->sketch && !e->dead_reason)
+	if (e->sketch && !e->slices.dead_reason)
 		sp_hll_add(e->sketch, (m->identity ^ e->metric_hash ^ stat_hash) * UINT64_C(0x9e3779b97f4a7c15));
 }
 
@@ -386,9 +238,9 @@ static enum sp_status add_fixed(struct encoder *e, const struct run *r, struct s
 		if (stat == STAT_MAXIMUM && preset->max_without_origin) {
 			status = mapping_without_origin(e->mapping, mapped, arena, &without_origin);
 			if (status == SP_OK)
-				status = add_series(e, &without_origin, &preset->fixed[stat], r->samples, n);
+				status = slices_add(&e->slices, &without_origin, &preset->fixed[stat], r->samples, n);
 		} else {
-			status = add_series(e, mapped, &preset->fixed[stat], r->samples, n);
+			status = slices_add(&e->slices, mapped, &preset->fixed[stat], r->samples, n);
 		}
 	}
 	return status;
@@ -445,7 +297,7 @@ static enum sp_status add_loose(struct encoder *e, const struct run *r, struct s
 		for (; i < n && series_order(series, v[i].series) == 0; i++)
 			samples = push_sample(e, r->samples, samples, v[i].sample.ms, v[i].sample.value);
 		count_series(e, &r->mapped[r->items[0].point], series_hash(series));
-		status = add_series(e, &r->mapped[r->items[0].point], series, r->samples, samples);
+		status = slices_add(&e->slices, &r->mapped[r->items[0].point], series, r->samples, samples);
 	}
 	return status;
 }
@@ -531,7 +383,7 @@ static enum sp_status add_rewritten(struct encoder *e, const struct run *r)
 		n = push_sample(e, r->samples, n, v->ms, v->value);
 	}
 	count_series(e, &r->mapped[r->items[0].point], 0);
-	return add_series(e, &r->mapped[r->items[0].point], &complete, r->samples, n);
+	return slices_add(&e->slices, &r->mapped[r->items[0].point], &complete, r->samples, n);
 }
 
 /* Once for each metric of the payload. */
@@ -556,10 +408,9 @@ static enum sp_status inform(struct encoder *e, const struct mapped *m)
 
 static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t shard, struct sp_arena *arena)
 {
-	enum sp_status status = shard != e->open_shard ? close_slice(e) : SP_OK;
-	e->open_shard = shard;
+	enum sp_status status = slices_shard(&e->slices, shard);
 	count_metric(e, &r->mapped[r->items[0].point]);
-	if (status == SP_OK && !e->dead_reason)
+	if (status == SP_OK && !e->slices.dead_reason)
 		status = inform(e, &r->mapped[r->items[0].point]);
 	if (status == SP_OK && r->values)
 		return add_rewritten(e, r);
@@ -603,7 +454,7 @@ static enum sp_status write_items(
 		r->n = end - i;
 		status = write_run(e, r, (uint32_t)(items[i].key >> 56), arena);
 	}
-	return status == SP_OK ? close_slice(e) : status;
+	return status == SP_OK ? slices_close(&e->slices) : status;
 }
 
 /* ---- points ---- */
@@ -686,7 +537,7 @@ static enum sp_status write_batch(
 			if (b->mapped[i].fate == fate)
 				b->items[n++] = item_of(e, b, i);
 		}
-		e->dead_reason = reasons[fate];
+		e->slices.dead_reason = reasons[fate];
 		if (b->of_fate[fate])
 			status = write_items(
 			    e, sort_items(b->items, b->tmp, b->of_fate[fate]), b->of_fate[fate], &run, arena);
@@ -792,14 +643,8 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	int64_t now_ms, struct sp_arena *arena, struct convert_group *out)
 {
 	mapping_begin(e->mapping, attributes);
-	if (e->payload.cap > KEEP_BYTES)
-		sp_buf_free(&e->payload);
-	sp_buf_clear(&e->payload);
-	sp_buf_clear(&e->raw);
-	e->open = (struct rw_totals){0};
-	e->open_shard = 0;
-	e->n_slices = 0;
-	e->samples = e->merged = e->dropped = 0;
+	slices_begin(&e->slices);
+	e->merged = e->dropped = 0;
 	e->metric = UINT32_MAX;
 	sp_buf_clear(&e->entries);
 	sp_buf_clear(&e->informed);
@@ -812,8 +657,8 @@ enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, co
 	update_counts(e);
 	info_pack(&e->entries, &e->info);
 	if (status == SP_OK) {
-		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->payload), .slices = e->slices,
-			.n_slices = e->n_slices, .samples = e->samples, .merged = e->merged, .dropped = e->dropped,
+		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->slices.payload), .slices = e->slices.v,
+			.n_slices = e->slices.n, .samples = e->slices.samples, .merged = e->merged, .dropped = e->dropped,
 			.info = sp_buf_view(&e->info), .counts = e->counts, .n_counts = e->n_counts};
 	}
 	return status;
