@@ -19,10 +19,7 @@ static const struct word per_units[] = {{"s", "second"}, {"m", "minute"}, {"h", 
 /* One half of a unit: its word, or itself with "_" for runs of characters that are not legal. Empty: it says nothing. */
 static void add_unit(struct sp_buf *out, struct sp_bytes unit, const struct word *words)
 {
-	while (unit.n && (unit.p[0] == ' ' || unit.p[0] == '\t'))
-		unit.p++, unit.n--;
-	while (unit.n && (unit.p[unit.n - 1] == ' ' || unit.p[unit.n - 1] == '\t'))
-		unit.n--;
+	unit = sp_trim(unit);
 	if (unit.n && (memchr(unit.p, '{', unit.n) || memchr(unit.p, '}', unit.n)))
 		return;
 	for (; words->unit; words++) {

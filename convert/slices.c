@@ -2,8 +2,7 @@
 
 #include "common/alloc.h"
 
-#define KEEP_BYTES ((size_t)16 << 20) /* of the payload's buffer between deliveries */
-#define KEPT_BYTES (4u << 20)         /* of a buffer after a large delivery */
+#define KEPT_BYTES (4u << 20) /* of a buffer after a large delivery */
 
 void slices_init(struct slices *s, const Standpipe__Group *group, size_t budget)
 {
@@ -29,8 +28,6 @@ void slices_rest(struct slices *s)
 
 void slices_begin(struct slices *s)
 {
-	if (s->payload.cap > KEEP_BYTES)
-		sp_buf_free(&s->payload);
 	sp_buf_clear(&s->payload);
 	sp_buf_clear(&s->raw);
 	s->open = (struct rw_totals){0};
