@@ -212,7 +212,10 @@ class Relay:
         h.update(headers or {})
         c = connection or self.connect()
         try:
-            c.request("POST", path, body, h, encode_chunked="Transfer-Encoding" in h)
+            try:
+                c.request("POST", path, body, h, encode_chunked="Transfer-Encoding" in h)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # refused before the body was read to its end: the answer is there all the same
             r = c.getresponse()
             return Answer(r.status, dict(r.getheaders()), r.read())
         finally:
