@@ -3,6 +3,7 @@
 #include "common/crash.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "ship/compose.h"
 
 #include <stdio.h>
 
@@ -67,25 +68,9 @@ static bool must_wait_for_more(struct shard *s, const struct window_limits *l, s
 	return true;
 }
 
-/* One body of n batches; n becomes 1 when they cannot be joined (short of memory, or one is damaged: alone it will be
- * found). */
-static struct sp_bytes join(struct shard *s, size_t *n)
-{
-	struct sp_bytes blocks[WINDOW_JOIN_MAX];
-	struct sp_why why;
-	for (size_t i = 0; i < *n; i++)
-		blocks[i] = entry_block(s->entries[i]);
-	sp_buf_clear(&s->body);
-	if (*n > 1 && rw_join(blocks, *n, RW_RAW_MAX_BYTES, &s->body, &why) == SP_OK)
-		return sp_buf_view(&s->body);
-	*n = 1;
-	return blocks[0];
-}
-
 static bool send_whole(struct shard *s)
 {
 	struct destination *d = s->dest;
-	uint64_t samples = 0;
 	struct window_limits l = {.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
 	    .samples = (size_t)d->settings->max_samples,
 	    .bytes = d->max_bytes,
@@ -93,16 +78,15 @@ static bool send_whole(struct shard *s)
 	size_t n = window_collect(s->window, &l, s->entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
-	struct sp_bytes body = join(s, &n);
+	struct composed c = compose_batches(s->entries, n, &s->body);
 	s->held = payload_ref(s->entries[0]->payload);
-	s->n = n;
-	for (size_t i = 0; i < n; i++) {
+	s->n = c.n;
+	for (size_t i = 0; i < c.n; i++) {
 		s->seqs[i] = s->entries[i]->batch.seq;
 		s->entries[i]->state = ENTRY_SENT;
-		samples += s->entries[i]->batch.samples;
 	}
 	pace_sent(&d->pace, now_ms(s));
-	post(s, REQUEST_WHOLE, body, samples, s->entries[0]->attempts);
+	post(s, REQUEST_WHOLE, c.body, c.samples, s->entries[0]->attempts);
 	window_collect(s->window, &l, s->entries); /* the next ones may be read while these are out */
 	return true;
 }
