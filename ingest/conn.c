@@ -2,13 +2,11 @@
 
 #include "common/alloc.h"
 #include "common/crash.h"
-#include "common/log.h"
 #include "common/metrics.h"
+#include "ingest/access_log.h"
 #include "ingest/answer.h"
+#include "ingest/reading.h"
 #include "ingest/request.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,12 +17,9 @@
 
 #define HEAD_FIRST_BYTES 8192
 #define READ_PER_TURN (1024 * 1024) /* then another connection has its turn */
-#define CHUNK_STEP_BYTES (1024 * 1024)
 #define LINGER_MS 5000
 #define IDLE_LEAST_MS 1000
 #define MIN_BYTES_PER_SECOND 1024 /* of a body, averaged over ingest.body_stall */
-#define REFUSED_LOG_MS 60000
-#define REFUSED_LOG_PLACES 512 /* so many lines in that time, whoever sends what */
 
 enum conn_state { CONN_HANDSHAKE, CONN_HEAD, CONN_BODY, CONN_CHUNKS, CONN_WAITING, CONN_ANSWERING, CONN_LINGERING, CONN_CLOSED };
 
@@ -49,13 +44,9 @@ struct conn {
 	char *key_name; /* ours: keys come and go */
 	bool key_in_dir;
 
-	uint8_t *body;
-	size_t body_n, body_max; /* bytes there; bytes reserved */
-	size_t window_n;         /* body_n at the last look for a stall */
-	struct chunked *chunked;
-	enum refusal chunk_refusal;
-	XXH3_state_t *hash;
+	struct reading body;
 	struct delivery *delivery; /* ours until submitted */
+	size_t submitted_n;        /* bytes of its body, for the log line */
 
 	struct sp_buf out;
 	size_t out_at, lingered;
@@ -96,7 +87,6 @@ static void enter(struct conn *c, enum conn_state state)
 		break;
 	case CONN_BODY:
 	case CONN_CHUNKS:
-		c->window_n = c->body_n;
 		sp_timer_set(c->srv->loop, &c->timer, s->ingest_body_stall, body_timer, c);
 		break;
 	case CONN_WAITING: /* the pool has a deadline */
@@ -130,14 +120,7 @@ static void head_drop(struct conn *c)
 
 static void body_drop(struct conn *c)
 {
-	if (c->body)
-		sp_free(c->body);
-	budget_give(&c->srv->budget, c->body_max);
-	c->body = NULL;
-	c->body_n = c->body_max = 0;
-	chunked_free(&c->chunked);
-	XXH3_freeState(c->hash);
-	c->hash = NULL;
+	reading_drop(&c->body);
 	delivery_free(&c->delivery);
 }
 
@@ -199,14 +182,6 @@ static void start_answer(struct conn *c)
 	enter(c, CONN_ANSWERING);
 }
 
-static void count_answer(const struct conn *c, int http_status, const char *code)
-{
-	char status[8];
-	snprintf(status, sizeof status, "%d", http_status);
-	sp_metric_add(M_INGEST_REQUESTS, SP_L(status, code ? code : ""), 1);
-	sp_metric_observe(M_INGEST_REQUEST_SECONDS, NULL, (double)(sp_mono_now().ms - c->began.ms) / 1000);
-}
-
 static struct sp_bytes header(const struct conn *c, enum request_header h)
 {
 	return c->request.header[h];
@@ -219,31 +194,14 @@ static void forget_key(struct conn *c)
 	c->key_in_dir = false;
 }
 
-/* Once a minute for each error; for what is the sender's fault, for each error and stream. Those that share a place share its line. */
-static void log_refusal(const struct conn *c, int http_status, const char *code, const char *text)
-{
-	static struct sp_log_rate rates[REFUSED_LOG_PLACES];
-	struct sp_bytes arn = header(c, HEADER_SOURCE_ARN);
-	uint64_t place = XXH3_64bits(code, strlen(code));
-	if (http_status < 500 && arn.n)
-		place = XXH3_64bits_withSeed(arn.p, arn.n, place);
-	struct sp_log_rate *rate = &rates[place % REFUSED_LOG_PLACES];
-	if (!sp_log_due(rate, REFUSED_LOG_MS))
-		return;
-	sp_log(SP_LOG_WARN, "request.refused", sp_f_i64("http_status", http_status), sp_f_str("error", code), sp_f_str("msg", text),
-		sp_f_bytes("request_id", header(c, HEADER_REQUEST_ID)), sp_f_bytes("source_arn", arn), sp_f_str("key", c->key_name),
-		sp_f_u64("held_back", rate->held), SP_LOG_END);
-	rate->held = 0;
-}
-
 /* Answers without the pool. Afterwards the connection ends unless nothing of a body is on its way. */
 static void refuse_with(struct conn *c, int http_status, const char *code, const char *text, bool close)
 {
-	log_refusal(c, http_status, code, text);
+	access_log_refused(&c->request, c->key_name, http_status, code, text);
 	body_drop(c);
 	c->close_after |= close;
 	answer_write(&c->out, http_status, header(c, HEADER_REQUEST_ID), code, text, sp_wall_ms(), is_last_answer(c));
-	count_answer(c, http_status, code);
+	access_count(http_status, code, c->began);
 	start_answer(c);
 }
 
@@ -265,67 +223,29 @@ static void answer_health(struct conn *c, bool ready_asked)
 	start_answer(c);
 }
 
-/* The one line that every delivery leaves. */
-static void log_delivery(const struct conn *c, const struct outcome *o)
-{
-	const Standpipe__Counts *n = o->counts;
-	struct sp_bytes arn = header(c, HEADER_SOURCE_ARN);
-	sp_log(o->http_status == 200 ? SP_LOG_INFO : SP_LOG_WARN, "delivery", sp_f_str("request_id", o->request_id ? o->request_id : ""),
-		sp_f_str("account", n && n->account[0] ? n->account : NULL), sp_f_bytes("stream", arn), sp_f_str("key", c->key_name),
-		sp_f_u64("points", n ? n->points_otlp07 + n->points_otlp10 + n->points_json : 0), sp_f_u64("samples", n ? n->samples : 0),
-		sp_f_u64("quarantined", n ? n->quarantined : 0), sp_f_u64("bytes", c->window_n),
-		sp_f_i64("ms", sp_mono_now().ms - c->began.ms), sp_f_str("outcome", o->result), sp_f_i64("http_status", o->http_status),
-		sp_f_str("error", o->code), sp_f_str("msg", o->code ? o->text : NULL), SP_LOG_END);
-}
-
 static void delivery_done(void *arg, const struct outcome *o)
 {
 	struct conn *c = arg;
 	sp_crash_point("ingest.after_done_before_200");
-	log_delivery(c, o);
+	access_log_delivery(&c->request, c->key_name, o, c->submitted_n, c->began);
 	answer_write(&c->out, o->http_status, sp_str(o->request_id), o->code, o->text, sp_wall_ms(), is_last_answer(c));
-	count_answer(c, o->http_status, o->code);
+	access_count(o->http_status, o->code, c->began);
 	start_answer(c);
 	conn_go_on(c);
 }
 
 /* ---- a body ---- */
 
-static void give_back(void *arg, uint8_t *body, size_t n)
-{
-	struct server *srv = arg;
-	sp_free(body);
-	budget_give(&srv->budget, n);
-}
-
 static char *copy_header(const struct conn *c, enum request_header h)
 {
 	return c->request.has[h] ? sp_strndup(header(c, h).p, header(c, h).n) : NULL;
 }
 
-/* The delivery key covers what makes two deliveries the same one, and is made while the bytes are still in the cache. */
-static void hash_text(XXH3_state_t *h, struct sp_bytes s)
-{
-	XXH3_128bits_update(h, s.n ? s.p : (const uint8_t *)"", s.n);
-	XXH3_128bits_update(h, "", 1);
-}
-
 static void submit(struct conn *c)
 {
 	struct delivery *d = c->delivery;
-	XXH128_canonical_t key;
 	sp_crash_point("ingest.after_read");
-	if (c->body_n < c->body_max) { /* came in chunks: keep what it is, not what it could have been */
-		uint8_t *less = sp_try_realloc(c->body, c->body_n);
-		c->body = less ? less : c->body;
-		budget_give(&c->srv->budget, c->body_max - c->body_n);
-	}
-	XXH128_canonicalFromHash(&key, XXH3_128bits_digest(c->hash));
-	memcpy(d->key, &key, sizeof d->key);
-	d->body = c->body;
-	d->body_n = c->body_n;
-	d->body_free = give_back;
-	d->body_arg = c->srv;
+	reading_hand_over(&c->body, d);
 	d->gzip = c->request.gzip;
 	d->has_request_id = c->request.has[HEADER_REQUEST_ID];
 	d->request_id = copy_header(c, HEADER_REQUEST_ID);
@@ -338,65 +258,26 @@ static void submit(struct conn *c)
 	d->done = delivery_done;
 	d->done_arg = c;
 	if (c->key_name)
-		keys_charge(c->srv->keys, c->key_name, 1, c->body_n);
-	sp_metric_add(M_INGEST_REQUEST_BYTES, NULL, (double)c->body_n);
-	c->window_n = c->body_n; /* for the log line */
-	c->body = NULL;
-	c->body_n = c->body_max = 0;
+		keys_charge(c->srv->keys, c->key_name, 1, d->body_n);
+	sp_metric_add(M_INGEST_REQUEST_BYTES, NULL, (double)d->body_n);
+	c->submitted_n = d->body_n;
 	c->delivery = NULL;
-	body_drop(c);
 	enter(c, CONN_WAITING);
 	pool_submit(c->srv->pool, d);
-}
-
-static bool body_grow(struct conn *c, size_t n)
-{
-	size_t limit = (size_t)c->srv->settings->ingest_max_body;
-	if (n > limit - c->body_n) {
-		c->chunk_refusal = REFUSE_SIZE;
-		return false;
-	}
-	if (c->body_n + n <= c->body_max)
-		return true;
-	size_t step = (n + CHUNK_STEP_BYTES - 1) / CHUNK_STEP_BYTES * CHUNK_STEP_BYTES;
-	step = step > c->body_max ? step : c->body_max; /* doubling: not a copy for every step */
-	step = step > limit - c->body_max ? limit - c->body_max : step;
-	uint8_t *more = budget_take(&c->srv->budget, step) ? sp_try_realloc(c->body, c->body_max + step) : NULL;
-	c->chunk_refusal = REFUSE_MEMORY;
-	if (!more)
-		return false;
-	c->body = more;
-	c->body_max += step;
-	return true;
-}
-
-static bool take_chunk(void *arg, struct sp_bytes data)
-{
-	struct conn *c = arg;
-	if (!body_grow(c, data.n))
-		return false;
-	memcpy(c->body + c->body_n, data.p, data.n);
-	XXH3_128bits_update(c->hash, data.p, data.n);
-	c->body_n += data.n;
-	return true;
 }
 
 static void take_chunks(struct conn *c, struct sp_bytes data)
 {
 	size_t used = 0;
-	c->chunk_refusal = REFUSE_CHUNKS;
-	enum chunked_state state = chunked_feed(c->chunked, data, &used);
+	enum chunked_state state = reading_feed(&c->body, data, &used);
 	if (state == CHUNKED_BAD) {
-		refuse(c, c->chunk_refusal);
+		refuse(c, c->body.refusal);
 	} else if (state == CHUNKED_DONE) {
 		if (data.p == c->in.p + c->head_n)
 			c->taken += used;
 		else /* what is left belongs to the next request and is not kept: the client sends it again on a new connection */
 			c->close_after |= used < data.n;
-		if (c->body_n == 0)
-			refuse(c, REFUSE_EMPTY);
-		else
-			submit(c);
+		submit(c);
 	}
 }
 
@@ -405,7 +286,7 @@ static void body_timer(void *arg)
 	struct conn *c = arg;
 	const struct settings *s = c->srv->settings;
 	int64_t least = s->ingest_body_stall * MIN_BYTES_PER_SECOND / 1000;
-	if ((int64_t)(c->body_n - c->window_n) < least || sp_mono_since_ms(c->began) > s->ingest_body_timeout) {
+	if (reading_stalls(&c->body, least) || sp_mono_since_ms(c->began) > s->ingest_body_timeout) {
 		refuse(c, REFUSE_BODY_TIMEOUT);
 		conn_go_on(c);
 		return;
@@ -413,30 +294,30 @@ static void body_timer(void *arg)
 	enter(c, c->state);
 }
 
+static void took(struct conn *c, size_t n)
+{
+	reading_took(&c->body, n);
+	if (c->body.n == c->body.reserved)
+		submit(c);
+}
+
 static void begin_body(struct conn *c)
 {
 	struct sp_bytes rest = sp_bytes(c->in.p + c->head_n, c->in.n - c->head_n);
-	c->hash = XXH3_createState();
 	c->delivery = delivery_new();
-	SP_BUG_IF(!c->hash);
-	XXH3_128bits_reset(c->hash);
-	hash_text(c->hash, header(c, HEADER_SOURCE_ARN));
-	hash_text(c->hash, header(c, HEADER_REQUEST_ID));
-	hash_text(c->hash, sp_bytes(NULL, 0)); /* tenant */
+	reading_begin(&c->body, &c->request, sp_bytes(c->in.p, c->head_n));
 	if (c->request.chunked) {
-		c->chunked = chunked_new(sp_bytes(c->in.p, c->head_n), take_chunk, c);
 		enter(c, CONN_CHUNKS);
 		take_chunks(c, rest);
 		return;
 	}
-	size_t n = rest.n < c->request.length ? rest.n : (size_t)c->request.length;
-	memcpy(c->body, rest.p, n);
-	XXH3_128bits_update(c->hash, rest.p, n);
-	c->body_n = n;
+	size_t room;
+	uint8_t *to = reading_room(&c->body, &room);
+	size_t n = rest.n < room ? rest.n : room;
+	memcpy(to, rest.p, n);
 	c->taken += n;
 	enter(c, CONN_BODY);
-	if (c->body_n == c->body_max)
-		submit(c);
+	took(c, n);
 }
 
 /* ---- a head ---- */
@@ -496,13 +377,9 @@ static void take_request(struct conn *c)
 		refuse(c, r);
 		return;
 	}
-	size_t n = (size_t)c->request.length;
-	if (n && budget_take(&c->srv->budget, n)) {
-		c->body_max = n;
-		c->body = sp_try_alloc(n);
-	}
-	if (n && !c->body) {
-		refuse(c, REFUSE_MEMORY);
+	r = reading_reserve(&c->body, &c->srv->budget, (size_t)c->srv->settings->ingest_max_body, (size_t)c->request.length);
+	if (r != REFUSE_NOTHING) {
+		refuse(c, r);
 		return;
 	}
 	if (c->request.expects_continue)
@@ -630,8 +507,7 @@ static bool read_some(struct conn *c, size_t *total)
 	uint8_t *to = scratch;
 	size_t room = sizeof scratch;
 	if (c->state == CONN_BODY) {
-		to = c->body + c->body_n;
-		room = c->body_max - c->body_n;
+		to = reading_room(&c->body, &room);
 	} else if (c->state == CONN_HEAD) {
 		to = head_room(c, &room);
 		if (!to) {
@@ -655,10 +531,7 @@ static bool read_some(struct conn *c, size_t *total)
 		c->in.n += (size_t)n;
 		look_for_head(c, c->in.n - (size_t)n);
 	} else if (c->state == CONN_BODY) {
-		XXH3_128bits_update(c->hash, to, (size_t)n);
-		c->body_n += (size_t)n;
-		if (c->body_n == c->body_max)
-			submit(c);
+		took(c, (size_t)n);
 	} else if (c->state == CONN_CHUNKS) {
 		take_chunks(c, sp_bytes(to, (size_t)n));
 	} else if ((c->lingered += (size_t)n) > (size_t)c->srv->settings->ingest_max_body) {
