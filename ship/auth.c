@@ -11,6 +11,7 @@ struct auth {
 	const char *path; /* NULL: no authentication */
 	struct sp_watch seen;
 	char *header;
+	const char *lines[2];
 	bool reported; /* the file cannot be used, and that was said */
 };
 
@@ -86,9 +87,11 @@ void auth_free(struct auth **a)
 	*a = NULL;
 }
 
-const char *auth_header(const struct auth *a)
+const char *const *auth_lines(struct auth *a, struct sp_bytes body)
 {
-	return a->header;
+	(void)body;
+	a->lines[0] = a->header;
+	return a->lines;
 }
 
 bool auth_poll(struct auth *a)

@@ -13,8 +13,8 @@ struct auth;
 /* Reads the files: SP_CONFIG when one cannot be read, is empty, or holds what cannot stand in a header. */
 SP_CHECKED enum sp_status auth_new(const struct dest_settings *d, struct auth **out, struct sp_why *why);
 void auth_free(struct auth **a);
-/* "Authorization: Bearer ..." or NULL; valid until the next auth_poll. */
-const char *auth_header(const struct auth *a);
+/* The header lines of a request with this body, up to a NULL: "Authorization: Bearer ...". Valid until the next call of auth_*. */
+const char *const *auth_lines(struct auth *a, struct sp_bytes body);
 /* Looks at the file (inode, size, mtime) and reads it when it changed. True when the header is another one now. */
 bool auth_poll(struct auth *a);
 

@@ -54,7 +54,7 @@ static void post_free(struct post *p)
 		p->next->link = p->link;
 	curl_multi_remove_handle(p->target->client->multi, p->easy);
 	curl_easy_cleanup(p->easy);
-	for (struct curl_slist *h = p->headers; h; h = h->next) /* one of them may be the secret */
+	for (struct curl_slist *h = p->headers; h; h = h->next) /* some may be secret */
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(p->headers);
 	sp_free(p);
@@ -319,7 +319,7 @@ static void set_tls(CURL *easy, const struct dest_settings *d)
 	}
 }
 
-void http_post(struct http_target *t, const char *authorization, struct sp_bytes body, unsigned attempt,
+void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, unsigned attempt,
     http_done_fn done, void *arg)
 {
 	struct http_client *c = t->client;
@@ -333,8 +333,8 @@ void http_post(struct http_target *t, const char *authorization, struct sp_bytes
 
 	for (struct curl_slist *h = t->headers; h; h = h->next)
 		p->headers = curl_slist_append(p->headers, h->data);
-	if (authorization)
-		p->headers = curl_slist_append(p->headers, authorization);
+	for (; *lines; lines++)
+		p->headers = curl_slist_append(p->headers, *lines);
 	if (attempt > 0) {
 		char line[40];
 		snprintf(line, sizeof(line), "Retry-Attempt: %u", attempt);

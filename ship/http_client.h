@@ -36,8 +36,9 @@ void http_client_free(struct http_client **c);
 SP_CHECKED enum sp_status http_target_new(
     struct http_client *c, const struct dest_settings *d, struct http_target **out, struct sp_why *why);
 void http_target_free(struct http_target **t);
-/* authorization: a header line or NULL, copied. attempt: 0 for the first. */
-void http_post(struct http_target *t, const char *authorization, struct sp_bytes body, unsigned attempt,
+/* lines: further headers of this request, "Name: value", up to a NULL; copied, and wiped afterwards: they may be secret.
+ * attempt: 0 for the first. */
+void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, unsigned attempt,
     http_done_fn done, void *arg);
 
 #endif

@@ -45,7 +45,7 @@ static void post(struct shard *s, enum request_kind kind, struct sp_bytes body, 
 	}
 	sp_metric_observe(M_DESTINATION_REQUEST_SAMPLES, SP_L(d->settings->name), (double)samples);
 	sp_crash_point("ship.before_send");
-	http_post(d->target, auth_header(d->auth), body, attempt, shard_answered, s);
+	http_post(d->target, auth_lines(d->auth, body), body, attempt, shard_answered, s);
 	sp_crash_point("ship.after_send_before_response");
 }
 

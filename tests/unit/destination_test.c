@@ -119,11 +119,11 @@ void http_target_free(struct http_target **t)
 	(void)t;
 }
 
-void http_post(struct http_target *t, const char *authorization, struct sp_bytes body, unsigned attempt,
+void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, unsigned attempt,
     http_done_fn done, void *arg)
 {
 	struct request *r = sp_new(struct request);
-	(void)t, (void)authorization;
+	(void)t, (void)lines;
 	*r = (struct request){body, done, arg};
 	assert_true(f.posts < MAX_POSTS);
 	f.attempts[f.posts] = attempt;

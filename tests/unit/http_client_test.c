@@ -93,7 +93,7 @@ static void post_once(const char *reply, const char *authorization, unsigned att
 	unsigned before = f.answers;
 	f.reply = reply;
 	sp_buf_clear(&f.got);
-	http_post(f.target, authorization, sp_bytes(body, strlen(body)), attempt, on_answer, NULL);
+	http_post(f.target, (const char *[]){authorization, NULL}, sp_bytes(body, strlen(body)), attempt, on_answer, NULL);
 	assert_int_equal(f.answers, before); /* never from inside */
 	sp_timer_set(f.loop, &f.limit, 10000, too_late, NULL);
 	sp_loop_run(f.loop);
@@ -274,7 +274,7 @@ static void nobody_there_means_it_did_not(void **state)
 static void requests_that_are_out_end_with_the_client(void **state)
 {
 	(void)state;
-	http_post(f.target, "Authorization: Bearer abc", sp_bytes(body, strlen(body)), 0, on_answer, NULL);
+	http_post(f.target, (const char *[]){"Authorization: Bearer abc", NULL}, sp_bytes(body, strlen(body)), 0, on_answer, NULL);
 	http_client_free(&f.client);
 	assert_int_equal(f.answers, 0);
 }
