@@ -1,6 +1,7 @@
 #include "common/conf_list.h"
 
 #include "common/alloc.h"
+#include "common/lane.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -134,25 +135,70 @@ static enum sp_status check_overrides(const struct conf *c, const char *path, co
 	return SP_OK;
 }
 
-static enum sp_status check_maps(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_header(
+    const struct conf *c, const struct dest_settings *d, const char *key, const char *name, struct sp_why *why)
 {
 	static const char *const ours[] = {"Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version",
 	    "User-Agent", "Host", "Content-Length", "Authorization"};
-	char key[160];
-	for (size_t i = 0; i < d->headers.n; i++) {
-		const char *name = d->headers.names[i];
-		snprintf(key, sizeof key, "headers.%s", name);
-		for (const char *s = name; *s; s++)
-			if (*s <= ' ' || *s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s))
-				return refuse_dest(c, d, key, "is not the name of a header", why);
-		for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
-			if (strcasecmp(ours[k], name) == 0)
-				return refuse_dest(c, d, key,
-				    k == 6 ? "cannot be set here: use basic_auth or bearer_token_file"
-					   : "cannot be set: standpipe sends its own",
-				    why);
-	}
+	for (const char *s = name; *s; s++)
+		if (*s <= ' ' || *s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s))
+			return refuse_dest(c, d, key, "is not the name of a header", why);
+	for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
+		if (strcasecmp(ours[k], name) == 0)
+			return refuse_dest(c, d, key,
+			    k == 6 ? "cannot be set here: use basic_auth or bearer_token_file"
+				   : "cannot be set: standpipe sends its own",
+			    why);
 	return SP_OK;
+}
+
+static enum sp_status check_headers(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	char key[160];
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < d->headers.n && status == SP_OK; i++) {
+		snprintf(key, sizeof key, "headers.%s", d->headers.names[i]);
+		status = check_header(c, d, key, d->headers.names[i], why);
+		if (status == SP_OK && d->lanes_header && strcasecmp(d->headers.names[i], d->lanes_header) == 0)
+			status = refuse_dest(c, d, key, "is lanes.header too: each lane has its own", why);
+	}
+	return status;
+}
+
+/* Each sends what it takes only under its own key, so nobody's falls to another. */
+static enum sp_status check_lane_tokens(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	if (strcmp(d->lanes_by, "key") != 0)
+		return refuse_dest(c, d, "lanes.token", "goes with lanes.by: key only", why);
+	if (d->lanes_default)
+		return refuse_dest(c, d, "lanes.default", "and lanes.token exclude each other: whose token would it have?", why);
+	if (d->bearer_token_file || d->basic_auth_username)
+		return refuse_dest(c, d, "lanes.token", "excludes basic_auth and bearer_token_file", why);
+	return SP_OK;
+}
+
+static enum sp_status check_lanes(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
+	char key[200];
+	if (!d->lanes_by)
+		return d->lanes_header || d->lanes_map.n || d->lanes_default || d->lanes_token
+			   ? refuse_dest(c, d, "lanes.by", "is missing: key, account or attribute:NAME", why)
+			   : SP_OK;
+	bool attribute = strncmp(d->lanes_by, LANE_BY_ATTRIBUTE, strlen(LANE_BY_ATTRIBUTE)) == 0;
+	if (strcmp(d->lanes_by, "key") != 0 && strcmp(d->lanes_by, "account") != 0 &&
+	    !(attribute && d->lanes_by[strlen(LANE_BY_ATTRIBUTE)]))
+		return refuse_dest(c, d, "lanes.by", "is wrong: right are key, account, attribute:NAME", why);
+	if (!d->lanes_header && !d->lanes_token)
+		return refuse_dest(c, d, "lanes", "needs lanes.header or lanes.token: nothing else tells the receiver whose lane it is", why);
+	for (size_t i = 0; i < d->lanes_map.n; i++) {
+		snprintf(key, sizeof key, "lanes.map.%s", d->lanes_map.names[i]);
+		if (!lane_name_ok(sp_str(d->lanes_map.names[i])) || !lane_name_ok(sp_str(d->lanes_map.values[i])))
+			return refuse_dest(c, d, key, "is wrong: right are 1 to 150 visible ASCII characters on both sides", why);
+	}
+	if (d->lanes_default && !lane_name_ok(sp_str(d->lanes_default)))
+		return refuse_dest(c, d, "lanes.default", "is wrong: right are 1 to 150 visible ASCII characters", why);
+	enum sp_status status = d->lanes_header ? check_header(c, d, "lanes.header", d->lanes_header, why) : SP_OK;
+	return status == SP_OK && d->lanes_token ? check_lane_tokens(c, d, why) : status;
 }
 
 static enum sp_status check_mapping(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
@@ -177,7 +223,7 @@ static enum sp_status check_url(const struct conf *c, const struct dest_settings
 		return refuse_dest(c, d, "url", "is not a URL: right is http://HOST[:PORT]/PATH or https://...", why);
 	if (userinfo)
 		return refuse_dest(c, d, "url", "holds a user name: credentials go into basic_auth", why);
-	if (plain && (d->basic_auth_username || d->bearer_token_file) && !loopback(host) && !d->allow_plain_credentials)
+	if (plain && (d->basic_auth_username || d->bearer_token_file || d->lanes_token) && !loopback(host) && !d->allow_plain_credentials)
 		return refuse_dest(c, d, "url",
 		    "would send credentials unencrypted: use https, or set allow_plain_credentials: true", why);
 	return SP_OK;
@@ -203,7 +249,9 @@ static enum sp_status check_dest(const struct conf *c, const struct dest_setting
 		return refuse_dest(c, d, "backoff.max", "is less than backoff.unreachable_max", why);
 	if (d->probe_min > d->probe_max)
 		return refuse_dest(c, d, "probe.max", "is less than probe.min", why);
-	status = check_maps(c, d, why);
+	status = check_headers(c, d, why);
+	if (status == SP_OK)
+		status = check_lanes(c, d, why);
 	return status == SP_OK ? check_mapping(c, d, why) : status;
 }
 
@@ -213,6 +261,30 @@ static enum sp_status check_tenant(const struct conf *c, const struct key_settin
 	snprintf(path, sizeof path, "keys.%s", k->name);
 	enum sp_status status = check_labels(c, path, "labels", &k->labels, why);
 	return status == SP_OK ? check_filters(c, path, &k->filters, why) : status;
+}
+
+static bool takes(const struct key_settings *k, const struct dest_settings *d)
+{
+	bool named = k->destinations.n == 0;
+	for (size_t i = 0; i < k->destinations.n; i++)
+		named |= strcmp(k->destinations.v[i], d->name) == 0;
+	return named;
+}
+
+/* A destination that sends the keys themselves must be able to know them. */
+static enum sp_status check_token_keys(
+    const struct conf *c, const struct settings *s, const struct dest_settings *d, struct sp_why *why)
+{
+	char path[96], what[160];
+	if (d->lanes_token && s->n_keys == 0 && !s->ingest_keys_dir)
+		return refuse_dest(c, d, "lanes.token", "needs access keys, and there are none: set keys.NAME.file", why);
+	snprintf(what, sizeof what, "is missing: destinations.%.64s sends the key itself (lanes.token)", d->name);
+	for (size_t i = 0; d->lanes_token && i < s->n_keys; i++) {
+		snprintf(path, sizeof path, "keys.%s", s->keys[i].name);
+		if (!s->keys[i].file && takes(&s->keys[i], d))
+			return refuse_at(c, path, "file", what, why);
+	}
+	return SP_OK;
 }
 
 /* What ship needs of the access keys. */
@@ -367,5 +439,7 @@ enum sp_status settings_check(const struct conf *c, enum sp_role role, struct se
 		status = check_dest(c, &s->dests[i], why);
 	for (size_t i = 0; status == SP_OK && i < s->n_keys; i++)
 		status = check_key(c, s, &s->keys[i], why);
+	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
+		status = check_token_keys(c, s, &s->dests[i], why);
 	return status;
 }

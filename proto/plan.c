@@ -175,6 +175,7 @@ static Standpipe__Group *group_new(struct sp_arena *a, const struct dest_setting
 	g->attributes = d->attributes.v;
 	g->n_attributes = d->attributes.n;
 	add_matches(a, g, &d->match_attributes);
+	g->lane_by = text(d->lanes_by);
 	g->max_age_ms = d->max_age;
 	g->label_limit = (uint32_t)d->label_limit;
 	g->label_name_limit = (uint32_t)d->label_name_limit;

@@ -1,6 +1,7 @@
 #include "ship/store.h"
 
 #include "common/alloc.h"
+#include "common/lane.h"
 
 static const Standpipe__Store *message_of(const struct frame *f)
 {
@@ -12,6 +13,20 @@ static bool is_word(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
 	return n > 0 && n <= 32 && s[n] == '\0';
+}
+
+static enum sp_status check_lanes(const Standpipe__StoreGroup *g, const Standpipe__Group *group, struct sp_why *why)
+{
+	bool has_lanes = group->lane_by[0];
+	if (g->n_lanes > (has_lanes ? LANES_OF_DELIVERY + 1 : 0)) /* one for what has no name */
+		return sp_fail(why, SP_BAD_DATA, "group %u has %zu lanes, too many", g->group, g->n_lanes);
+	for (size_t i = 0; i < g->n_lanes; i++)
+		if (g->lanes[i]->name[0] && !lane_name_ok(sp_str(g->lanes[i]->name)))
+			return sp_fail(why, SP_BAD_DATA, "a lane of group %u has a name that it cannot have", g->group);
+	for (size_t i = 0; i < g->n_slices; i++)
+		if (g->slices[i]->lane > g->n_lanes || (g->slices[i]->lane > 0) != has_lanes)
+			return sp_fail(why, SP_BAD_DATA, "group %u has no lane %u", g->group, g->slices[i]->lane);
+	return SP_OK;
 }
 
 static enum sp_status check_group(
@@ -31,7 +46,7 @@ static enum sp_status check_group(
 		if (s->dead_reason[0] && !is_word(s->dead_reason))
 			return sp_fail(why, SP_BAD_DATA, "the reason for a dead letter of group %u is no word", g->group);
 	}
-	return SP_OK;
+	return check_lanes(g, plan->message.groups[g->group], why);
 }
 
 static enum sp_status check(const struct frame *f, const struct plan *plan, struct sp_why *why)
@@ -61,24 +76,27 @@ struct layout {
 	struct store_group *groups;
 	struct store_quarantine *quarantine;
 	struct store_slice *slices;
+	struct store_lane *lanes;
 	uint32_t *dests;
 };
 
 static bool layout_new(const Standpipe__Store *m, const struct plan *plan, struct layout *out)
 {
-	size_t slices = 0, dests = 0;
+	size_t slices = 0, lanes = 0, dests = 0;
 	for (size_t i = 0; i < m->n_groups; i++) {
 		slices += m->groups[i]->n_slices;
+		lanes += m->groups[i]->n_lanes;
 		dests += plan->dests[m->groups[i]->group].n;
 	}
 	uint8_t *p = sp_try_alloc(1 + m->n_groups * sizeof *out->groups + m->n_quarantine * sizeof *out->quarantine +
-				  slices * sizeof *out->slices + dests * sizeof *out->dests);
+				  slices * sizeof *out->slices + lanes * sizeof *out->lanes + dests * sizeof *out->dests);
 	if (!p)
 		return false;
 	out->groups = (struct store_group *)p;
 	out->quarantine = (struct store_quarantine *)(out->groups + m->n_groups);
 	out->slices = (struct store_slice *)(out->quarantine + m->n_quarantine);
-	out->dests = (uint32_t *)(out->slices + slices);
+	out->lanes = (struct store_lane *)(out->slices + slices);
+	out->dests = (uint32_t *)(out->lanes + lanes);
 	return true;
 }
 
@@ -97,6 +115,8 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 		    .n_slices = g->n_slices,
 		    .merged = g->merged,
 		    .dropped = g->dropped,
+		    .lanes = at.lanes,
+		    .n_lanes = g->n_lanes,
 		    .info = sp_bytes(g->info.data, g->info.len),
 		    .dests = at.dests,
 		    .n_dests = dests->n};
@@ -110,8 +130,11 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 			    .off = from->off,
 			    .min_ms = from->min_ms,
 			    .max_ms = from->max_ms,
-			    .dead_reason = from->dead_reason[0] ? from->dead_reason : NULL};
+			    .dead_reason = from->dead_reason[0] ? from->dead_reason : NULL,
+			    .lane = from->lane ? from->lane - 1 : 0};
 		}
+		for (size_t k = 0; k < g->n_lanes; k++)
+			*at.lanes++ = (struct store_lane){g->lanes[k]->name, g->lanes[k]->merged, g->lanes[k]->dropped};
 		/* Copied: a reload may replace the plan before the commit. */
 		for (size_t k = 0; k < dests->n; k++)
 			*at.dests++ = dests->ids[k];

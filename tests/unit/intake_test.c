@@ -99,8 +99,10 @@ struct store_message {
 	Standpipe__StoreGroup g;
 	Standpipe__Slice s;
 	Standpipe__QuarantineItem q;
+	Standpipe__Lane lane;
 	Standpipe__StoreGroup *gs[2];
 	Standpipe__Slice *ss[1];
+	Standpipe__Lane *ls[1];
 	Standpipe__QuarantineItem *qs[1];
 	size_t payload_n;
 	int bulk_frames;
@@ -112,11 +114,16 @@ static void store_message_init(struct store_message *t)
 	    .g = STANDPIPE__STORE_GROUP__INIT,
 	    .s = STANDPIPE__SLICE__INIT,
 	    .q = STANDPIPE__QUARANTINE_ITEM__INIT,
+	    .lane = STANDPIPE__LANE__INIT,
 	    .payload_n = 100,
 	    .bulk_frames = 2};
 	t->gs[0] = t->gs[1] = &t->g;
 	t->ss[0] = &t->s;
 	t->qs[0] = &t->q;
+	t->ls[0] = &t->lane;
+	t->g.lanes = t->ls;
+	t->lane.name = (char *)"team";
+	t->lane.merged = 3;
 	t->m.plan_epoch = 9;
 	t->m.n_groups = t->m.n_quarantine = t->g.n_slices = 1;
 	t->m.groups = t->gs;
@@ -262,6 +269,41 @@ static void a_store_that_does_not_add_up_is_an_error(void **state)
 		expect_stored(1, STANDPIPE__STORED__STATUS__ERROR);
 		assert_int_equal(n_with_writer, 0);
 	}
+}
+
+static void lanes_are_those_of_the_plan_and_have_names(void **state)
+{
+	static const struct {
+		const char *by, *name;
+		uint32_t n_lanes, lane;
+		bool good;
+	} cases[] = {{"account", "team", 1, 1, true}, {"account", "", 1, 1, true}, {"", "", 0, 0, true}, {"", "team", 1, 1, false},
+	    {"", "team", 1, 0, false}, {"", "", 0, 1, false}, {"account", "team", 1, 0, false}, {"account", "team", 1, 2, false},
+	    {"account", "team", 0, 1, false}, {"account", "a b", 1, 1, false}, {"account", "a\r\nb", 1, 1, false}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct store_message t;
+		store_message_init(&t);
+		group.lane_by = (char *)cases[i].by;
+		t.lane.name = (char *)cases[i].name;
+		t.g.n_lanes = cases[i].n_lanes;
+		t.s.lane = cases[i].lane;
+		send_store(&t, i);
+		if (cases[i].good) {
+			wait_for_writer(1);
+			const struct store_group *g = &with_writer[0]->groups[0];
+			assert_int_equal(g->n_lanes, t.g.n_lanes);
+			if (g->n_lanes) {
+				assert_string_equal(g->lanes[0].name, cases[i].name);
+				assert_int_equal(g->lanes[0].merged, 3);
+				assert_int_equal(g->slices[0].lane, 0);
+			}
+			commit(0, STORE_COMMITTED);
+		}
+		expect_stored(i, cases[i].good ? STANDPIPE__STORED__STATUS__COMMITTED : STANDPIPE__STORED__STATUS__ERROR);
+		assert_int_equal(n_with_writer, 0);
+	}
+	group.lane_by = (char *)"";
 }
 
 static void a_store_by_an_older_plan_is_stale(void **state)
@@ -433,6 +475,7 @@ int main(void)
 	    TEST(the_answer_comes_after_the_commit_and_once),
 	    TEST(the_writer_gets_what_the_worker_said),
 	    TEST(a_store_that_does_not_add_up_is_an_error),
+	    TEST(lanes_are_those_of_the_plan_and_have_names),
 	    TEST(a_store_by_an_older_plan_is_stale),
 	    TEST(large_stores_are_admitted_by_room),
 	    TEST(each_attempt_has_its_own_room),

@@ -80,6 +80,7 @@ static void the_epoch_is_the_content(void **state)
 	assert_true(one == epoch_of("destinations: {other: {url: 'http://127.0.0.1:2/b', receiver: mimir}}"));
 	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', shards: 8}}"));
 	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', external_labels: {b: c}}}"));
+	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', lanes: {by: account, header: X}}}"));
 }
 
 static const Standpipe__Group *group_of(const struct plan *p, size_t tenant, size_t i)
