@@ -6,14 +6,15 @@
 
 static _Atomic size_t held;
 
-struct payload *payload_new(uint64_t id, uint8_t *bytes, size_t n)
+struct payload *payload_new(uint64_t id, uint8_t *bytes, size_t n, size_t n_info)
 {
 	struct payload *p = sp_new(struct payload);
 	p->id = id;
 	atomic_init(&p->refs, 1);
 	p->n = n;
 	p->bytes = bytes;
-	atomic_fetch_add(&held, n);
+	p->n_info = n_info;
+	atomic_fetch_add(&held, n + n_info);
 	return p;
 }
 
@@ -29,7 +30,7 @@ void payload_unref(struct payload **pp)
 	*pp = NULL;
 	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
-	atomic_fetch_sub(&held, p->n);
+	atomic_fetch_sub(&held, p->n + p->n_info);
 	sp_free(p->bytes);
 	sp_free(p);
 }

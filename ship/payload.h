@@ -12,11 +12,12 @@ struct payload {
 	uint64_t id;
 	_Atomic int refs;
 	size_t n;
-	uint8_t *bytes;
+	uint8_t *bytes; /* n of the batches' slices, then n_info of what its metrics are (proto/info.h) */
+	size_t n_info;
 };
 
-/* Takes bytes (memory of common/alloc.h); the caller holds the one reference. */
-struct payload *payload_new(uint64_t id, uint8_t *bytes, size_t n);
+/* Takes bytes, n + n_info of them (memory of common/alloc.h); the caller holds the one reference. */
+struct payload *payload_new(uint64_t id, uint8_t *bytes, size_t n, size_t n_info);
 struct payload *payload_ref(struct payload *p);
 void payload_unref(struct payload **p); /* NULL is fine */
 /* Bytes of all payloads that anybody holds now. */

@@ -36,16 +36,21 @@ static void batch_bury(struct spool *sp, const struct batch *b, const char *reas
 	spool_settle(sp, b, 1, 0, &d, 1);
 }
 
-/* The bytes as far as they can be read; false when they are damaged or gone. */
-static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out)
+/* The bytes as far as they can be read, with n_info behind them of the info, which has a checksum of its own; false when they are
+ * damaged or gone. */
+static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out, size_t *n_info)
 {
 	bool intact = false;
+	*n_info = 0;
 	sqlite3_stmt *st = db_query(
-		sp->db, "SELECT crc, body FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)payload)));
+		sp->db, "SELECT crc, body, info FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)payload)));
 	while (db_next(sp->db, st)) {
+		struct sp_bytes body = db_column_bytes(st, 1), info = db_column_bytes(st, 2);
 		sp_buf_clear(out);
-		sp_buf_add(out, db_column_bytes(st, 1));
-		intact = sp_crc32c(0, out->p, out->n) == (uint32_t)sqlite3_column_int64(st, 0);
+		sp_buf_add(out, body);
+		sp_buf_add(out, info);
+		*n_info = sp_buf_ok(out) ? info.n : 0;
+		intact = sp_crc32c(0, body.p, body.n) == (uint32_t)sqlite3_column_int64(st, 0);
 	}
 	db_forgive_damage(sp->db);
 	if (!sp_buf_ok(out))
@@ -58,9 +63,10 @@ enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *r
 	struct sp_buf body = {0};
 	struct batch *batches = NULL;
 	uint32_t *crcs = NULL;
-	size_t n = 0;
+	size_t n = 0, n_info;
 	spool_begin(sp);
-	(void)payload_bytes(sp, payload, &body);
+	(void)payload_bytes(sp, payload, &body, &n_info);
+	body.n -= n_info;
 	batches_of_payload(sp, payload, &batches, &crcs, &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct batch *b = &batches[i];
@@ -84,13 +90,14 @@ enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *r
 enum sp_status spool_read(struct spool *sp, uint64_t payload, struct payload **out, struct sp_why *why)
 {
 	struct sp_buf body = {0};
-	bool intact = payload_bytes(sp, payload, &body);
+	size_t n_info;
+	bool intact = payload_bytes(sp, payload, &body, &n_info);
 	enum sp_status status = db_end(sp->db, why);
 	*out = NULL;
 	if (intact) {
 		size_t n;
 		uint8_t *bytes = sp_buf_steal(&body, &n);
-		*out = payload_new(payload, bytes, n);
+		*out = payload_new(payload, bytes, n - n_info, n_info);
 	}
 	sp_buf_free(&body);
 	return status == SP_OK && !intact ? spool_set_aside(sp, payload, "crc", why) : status;

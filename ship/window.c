@@ -188,6 +188,11 @@ struct sp_bytes entry_block(const struct entry *e)
 	return sp_bytes(e->payload->bytes + e->batch.off, e->batch.len);
 }
 
+struct sp_bytes entry_info(const struct entry *e)
+{
+	return sp_bytes(e->payload->bytes + e->payload->n, e->payload->n_info);
+}
+
 void window_remove(struct window *w, struct entry *e)
 {
 	payload_unref(&e->payload);

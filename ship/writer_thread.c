@@ -47,11 +47,13 @@ static void batch_made(void *arg, const struct batch *b, const struct store_grou
 	if (op->made_group == g) {
 		p = op->made[op->n_made - 1].payload;
 		p = p ? payload_ref(p) : NULL;
-	} else if (payload_bytes_held() + g->n <= op->cache_max) {
-		uint8_t *bytes = sp_try_alloc(g->n);
+	} else if (payload_bytes_held() + g->n + g->info.n <= op->cache_max) {
+		uint8_t *bytes = sp_try_alloc(g->n + g->info.n);
 		if (bytes) {
 			memcpy(bytes, g->bytes, g->n);
-			p = payload_new(b->payload, bytes, g->n);
+			if (g->info.n)
+				memcpy(bytes + g->n, g->info.p, g->info.n);
+			p = payload_new(b->payload, bytes, g->n, g->info.n);
 		}
 	}
 	op->made_group = g;

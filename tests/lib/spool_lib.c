@@ -73,7 +73,8 @@ void delivery_init(struct delivery *d, uint64_t n, size_t size)
 			.max_ms = 1700000000000 + (int64_t)n * 60000};
 	}
 	d->group = (struct store_group){
-		.bytes = d->bytes, .n = 4 * size, .slices = d->slices, .n_slices = 4, .dests = d->dests, .n_dests = 2};
+		.bytes = d->bytes, .n = 4 * size, .slices = d->slices, .n_slices = 4, .dests = d->dests, .n_dests = 2,
+		.info = SP_LIT("info")};
 	d->r = (struct store_request){.groups = &d->group, .n_groups = 1, .key_name = "prod", .source_arn = "arn:aws:firehose:x",
 		.request_id = "r", .received_ms = 1700000000000};
 	memcpy(d->r.key, &n, 8);

@@ -271,7 +271,7 @@ static void put(uint32_t shard, unsigned n, unsigned bad)
 	    .max_ms = 1000};
 	size_t size;
 	uint8_t *bytes = sp_buf_steal(&block, &size);
-	s->payload = payload_new(f.payloads, bytes, size);
+	s->payload = payload_new(f.payloads, bytes, size, 0);
 	f.n_stored++;
 	sp_buf_free(&raw);
 }

@@ -129,6 +129,7 @@ static void what_is_stored_is_there_after_a_restart(void **state)
 			assert_non_null(p);
 			assert_true(slice_is_whole(p->bytes + b[0].off, b[0].len));
 			assert_int_equal(slice_number(p->bytes + b[0].off), 7);
+			assert_true(sp_eq(sp_bytes(p->bytes + p->n, p->n_info), SP_LIT("info")));
 			payload_unref(&p);
 		}
 	assert_int_equal(spool_totals(f->sp, 1)->spooled, DELIVERY_SAMPLES);
@@ -245,7 +246,6 @@ static void what_the_converter_left_out_is_in_the_books(void **state)
 	delivery_init(&d, 1, 100); /* four slices of 10, 11, 12 and 13 samples, for two destinations */
 	d.group.dropped = 5;
 	d.group.merged = 3;
-	d.group.info = SP_LIT("info");
 	d.slices[1].dead_reason = "label_limit";
 	assert_int_equal(stored(f->sp, &d.r), STORE_COMMITTED);
 	for (int i = 0; i < 2; i++) {

@@ -89,6 +89,7 @@ static void on_batch(void *arg, const struct batch *b, struct payload *p)
 	f->batches++;
 	if (p) {
 		assert_true(slice_is_whole(p->bytes + b->off, b->len));
+		assert_true(sp_eq(sp_bytes(p->bytes + p->n, p->n_info), SP_LIT("info")));
 		f->with_payload++;
 	}
 	if (f->settle)
