@@ -52,7 +52,7 @@ static const struct verb {
 	{"deadletter", "ls | show ID", "samples that a receiver refused", ship_tool_verb},
 	{"ingest", "[--config FILE]", "one role alone (containers, units): takes deliveries", ingest_verb},
 	{"convert", "[--config FILE] [--worker N]", "one role alone: turns deliveries into batches", convert_verb},
-	{"ship", "[--config FILE]", "one role alone: spools and sends", ship_verb},
+	{"ship", "[--drain [--timeout 1h]] [--config FILE]", "one role alone: spools and sends; with --drain it takes nothing in and ends when all of a spool is sent", ship_verb},
 	{"version", "", "print the version", version_verb},
 	{"help", "[VERB | settings | metrics | errors | reference]", "this, or more of it", help_verb},
 };

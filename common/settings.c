@@ -155,6 +155,11 @@ static bool number_parse(const char *s, const struct unit *units, int64_t *out)
 	return false;
 }
 
+bool time_parse(const char *text, int64_t *out_ms)
+{
+	return number_parse(text, times, out_ms);
+}
+
 static const struct unit *units_of(enum type type)
 {
 	return type == TIME ? times : type == SIZE ? sizes : counts;

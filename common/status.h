@@ -32,7 +32,15 @@ struct sp_why {
 };
 
 /* Process exit codes (sysexits.h numbers); the supervisor does not restart after SP_EXIT_CONFIG. */
-enum sp_exit { SP_EXIT_OK = 0, SP_EXIT_FAILED = 1, SP_EXIT_USAGE = 64, SP_EXIT_STORAGE = 74, SP_EXIT_LOCKED = 75, SP_EXIT_CONFIG = 78 };
+enum sp_exit {
+	SP_EXIT_OK = 0,
+	SP_EXIT_FAILED = 1,
+	SP_EXIT_USAGE = 64,
+	SP_EXIT_STORAGE = 74,
+	SP_EXIT_LOCKED = 75,
+	SP_EXIT_UNFINISHED = 75, /* time is over: worth trying again, as is what is locked */
+	SP_EXIT_CONFIG = 78
+};
 
 /* Fills why (when not NULL) and returns status, so that a refusal is one line: return sp_fail(why, SP_FULL, "..."). */
 enum sp_status sp_fail(struct sp_why *why, enum sp_status status, const char *fmt, ...) SP_PRINTF(3, 4);

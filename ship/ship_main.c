@@ -23,6 +23,10 @@
 #define DRAIN_MS 5000
 #define DRAIN_LOOK_MS 20
 
+/* `--drain`: how often the queues are looked at, and how long it takes at most unless told. */
+#define EMPTY_LOOK_MS 100
+#define EMPTY_MS (3600 * 1000)
+
 struct ship {
 	struct settings *settings;
 	struct keys_dir *keys;
@@ -37,6 +41,9 @@ struct ship {
 	struct sp_pages pages;
 	struct sp_timer drain;
 	struct sp_mono stopped_at;
+	bool emptying; /* --drain: no intake, and the end when nothing waits */
+	int64_t empty_ms;
+	struct sp_mono started_at;
 };
 
 /* ---- admin ---- */
@@ -44,7 +51,8 @@ struct ship {
 static void refresh(void *arg)
 {
 	struct ship *s = arg;
-	intake_metrics(s->intake);
+	if (s->intake)
+		intake_metrics(s->intake);
 	active_metrics(s->active, sp_loop_now(s->loop).ms);
 }
 
@@ -55,12 +63,12 @@ static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_a
 {
 	struct ship *s = arg;
 	struct sp_buf complaints = {0};
-	bool stopping = s->stopped_at.ms > 0, full = writer_is_full(s->writer), ready = !full && !stopping;
+	bool stopping = s->stopped_at.ms > 0, full = writer_is_full(s->writer), ready = !full && !stopping && !s->emptying;
 	bool strict = sp_eq(req->query, SP_LIT("destinations"));
 	(void)token, (void)content_type;
 	if (senders_complaints(s->senders, &complaints) > 0 && strict)
 		ready = false;
-	sp_buf_str(reply, stopping ? "stopping\n" : full ? "spool full\n" : "ready\n");
+	sp_buf_str(reply, stopping ? "stopping\n" : s->emptying ? "draining\n" : full ? "spool full\n" : "ready\n");
 	if (strict || sp_eq(req->query, SP_LIT("verbose")))
 		sp_buf_add(reply, sp_buf_view(&complaints));
 	sp_buf_free(&complaints);
@@ -101,7 +109,7 @@ static void on_source(void *arg, const char *source_arn)
 static void drain(void *arg)
 {
 	struct ship *s = arg;
-	bool idle = intake_idle(s->intake) && senders_idle(s->senders);
+	bool idle = (!s->intake || intake_idle(s->intake)) && senders_idle(s->senders);
 	if (idle || sp_mono_since_ms(s->stopped_at) >= DRAIN_MS)
 		sp_loop_stop(s->loop);
 	else
@@ -113,9 +121,62 @@ static void on_stop(void *arg)
 	struct ship *s = arg;
 	s->stopped_at = sp_mono_now();
 	sp_notify("STOPPING=1");
-	intake_stop(s->intake);
+	if (s->intake)
+		intake_stop(s->intake);
 	senders_stop(s->senders);
 	drain(s);
+}
+
+/* ---- --drain ---- */
+
+/* Lanes are named DESTINATION/LANE. */
+static bool is_configured(const struct ship *s, const char *name)
+{
+	size_t n = strcspn(name, "/");
+	for (size_t i = 0; i < s->settings->n_dests; i++)
+		if (strncmp(s->settings->dests[i].name, name, n) == 0 && s->settings->dests[i].name[n] == '\0')
+			return true;
+	return false;
+}
+
+/* Samples that wait for destinations of the configuration, or for others, which nobody can send. */
+static uint64_t samples_waiting(const struct ship *s, bool configured)
+{
+	uint64_t n = 0;
+	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++)
+		if (is_configured(s, writer_dest_name(s->writer, d)) == configured)
+			n += writer_totals(s->writer, d)->spooled;
+	return n;
+}
+
+static void look_if_empty(void *arg)
+{
+	struct ship *s = arg;
+	if (s->stopped_at.ms > 0)
+		return;
+	if (samples_waiting(s, true) == 0 || sp_mono_since_ms(s->started_at) >= s->empty_ms)
+		on_stop(s);
+	else
+		sp_timer_set(s->loop, &s->drain, EMPTY_LOOK_MS, look_if_empty, s);
+}
+
+/* What is left, in the log and as the exit code. */
+static int emptied(const struct ship *s)
+{
+	uint64_t waiting = samples_waiting(s, true), removed = samples_waiting(s, false);
+	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++) {
+		uint64_t samples = writer_totals(s->writer, d)->spooled;
+		const char *name = writer_dest_name(s->writer, d);
+		if (samples)
+			sp_log(SP_LOG_WARN, "ship.not_drained", sp_f_str("destination", name), sp_f_u64("samples", samples),
+			    sp_f_str("msg", is_configured(s, name) ? "it did not take all of them in time"
+								   : "the configuration has no such destination"),
+			    SP_LOG_END);
+	}
+	sp_log(SP_LOG_INFO, "ship.drained", sp_f_u64("samples_left", waiting + removed),
+	    sp_f_u64("dead_letters", (uint64_t)sp_metric_value(M_DEADLETTER_ITEMS, NULL)),
+	    sp_f_u64("quarantined", (uint64_t)sp_metric_value(M_QUARANTINE_ITEMS, NULL)), SP_LOG_END);
+	return waiting ? SP_EXIT_UNFINISHED : removed ? SP_EXIT_FAILED : SP_EXIT_OK;
 }
 
 static void on_reload(void *arg)
@@ -126,32 +187,51 @@ static void on_reload(void *arg)
 	senders_probe(s->senders);
 }
 
+static void connect_intake(struct ship *s)
+{
+	writer_on_full(s->writer, tell_state, s);
+	intake_on_source(s->intake, on_source, s);
+	intake_set_active(s->intake, s->active);
+	tell_state(s);
+}
+
+/* A new spool is made where there is none; to drain one, there must be one. */
+static enum sp_status check_there_is_a_spool(const struct ship *s, struct sp_why *why)
+{
+	char *path = sp_asprintf("%s/spool.db", s->settings->spool_dir);
+	enum sp_status status = access(path, F_OK) == 0 ? SP_OK : sp_fail(why, SP_NOT_FOUND, "there is no spool to drain: no %s", path);
+	sp_free(path);
+	return status;
+}
+
 static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 {
 	enum sp_status status = plan_check(s->settings, why);
+	if (status == SP_OK && s->emptying)
+		status = check_there_is_a_spool(s, why);
 	if (status == SP_OK)
 		status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)
 		status = writer_open(s->loop, s->settings, &s->writer, why);
 	if (status == SP_OK)
 		status = senders_new(s->loop, s->writer, s->settings, &s->senders, why);
-	if (status == SP_OK)
+	if (status == SP_OK && !s->emptying)
 		status = intake_new(s->loop, s->zmq, s->settings, s->writer, &s->intake, why);
-	if (status == SP_OK)
+	if (status == SP_OK && !s->emptying)
 		status = plans_new(s->loop, s->settings, s->keys, s->writer, s->intake, &s->plans, why);
 	if (status == SP_OK)
 		status = open_admin(s, why);
 	if (status == SP_OK) {
-		writer_on_full(s->writer, tell_state, s);
-		intake_on_source(s->intake, on_source, s);
 		s->active = active_new();
 		for (size_t i = 0; i < s->settings->n_dests; i++) {
 			const char *name = s->settings->dests[i].name;
 			active_add_dest(s->active, writer_dest_id(s->writer, name), name);
 		}
-		intake_set_active(s->intake, s->active);
 		senders_set_active(s->senders, s->active);
-		tell_state(s);
+		if (s->emptying)
+			sp_timer_set(s->loop, &s->drain, 0, look_if_empty, s); /* a loop that does not run yet cannot be stopped */
+		else
+			connect_intake(s);
 		senders_start(s->senders);
 	}
 	return status;
@@ -186,9 +266,11 @@ static int exit_code(enum sp_status status)
 	}
 }
 
-static int run(struct settings *settings, struct keys_dir *keys)
+/* empty_ms 0: an ordinary ship; else the spool is drained within this time. */
+static int run(struct settings *settings, struct keys_dir *keys, int64_t empty_ms)
 {
-	struct ship s = {.settings = settings, .keys = keys, .loop = sp_loop_new(), .zmq = zmq_ctx_new()};
+	struct ship s = {.settings = settings, .keys = keys, .loop = sp_loop_new(), .zmq = zmq_ctx_new(),
+	    .emptying = empty_ms > 0, .empty_ms = empty_ms, .started_at = sp_mono_now()};
 	struct sp_why why = {.text = ""};
 	SP_BUG_IF(!s.zmq);
 	sp_metric_set(M_BUILD_INFO, SP_L(STANDPIPE_VERSION), 1);
@@ -204,17 +286,24 @@ static int run(struct settings *settings, struct keys_dir *keys)
 		sp_log(SP_LOG_ERROR, "ship.cannot_start", sp_f_str("reason", sp_status_name(status)),
 		    sp_f_str("msg", why.text), SP_LOG_END);
 	}
+	int result = status != SP_OK ? exit_code(status) : s.emptying ? emptied(&s) : SP_EXIT_OK;
 	ship_close(&s);
-	return status == SP_OK ? SP_EXIT_OK : exit_code(status);
+	return result;
 }
+
+static const char usage_text[] = "usage: standpipe-ship [--config FILE]\n"
+				 "       standpipe-ship --drain [--timeout 1h] [--config FILE]\n"
+				 "       standpipe-ship spool|quarantine|deadletter ...\n";
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-	    {"view-fd", required_argument, NULL, 'v'}, {"again", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	    {"view-fd", required_argument, NULL, 'v'}, {"again", no_argument, NULL, 'a'}, {"drain", no_argument, NULL, 'd'},
+	    {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	const char *config = NULL;
 	int view_fd = -1;
-	bool again = false;
+	bool again = false, emptying = false, usage = false;
+	int64_t empty_ms = EMPTY_MS;
 	if (argc > 1 && argv[1][0] != '-')
 		return tools_main(argc - 1, argv + 1);
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -228,16 +317,26 @@ int main(int argc, char **argv)
 		case 'a':
 			again = true;
 			break;
+		case 'd':
+			emptying = true;
+			break;
+		case 't':
+			usage |= !time_parse(optarg, &empty_ms) || empty_ms <= 0;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return SP_EXIT_OK;
 		default:
-			fprintf(o == 'h' ? stdout : stderr,
-			    "usage: standpipe-ship [--config FILE]\n"
-			    "       standpipe-ship spool|quarantine|deadletter ls|show ...\n");
-			return o == 'h' ? SP_EXIT_OK : SP_EXIT_USAGE;
+			usage = true;
 		}
+	if (usage || optind != argc) {
+		fputs(usage_text, stderr);
+		return SP_EXIT_USAGE;
+	}
 	sp_alloc_tune();
 	struct keys_dir *keys = NULL;
 	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd, again, &keys);
 	settings_start_log(settings, "ship", -1);
 	srandom((unsigned)sp_wall_ms() ^ (unsigned)getpid() << 16); /* jitter, nothing else */
-	return run(settings, keys);
+	return run(settings, keys, emptying ? empty_ms : 0);
 }

@@ -368,6 +368,17 @@ uint32_t writer_dest_id(const struct writer *w, const char *name)
 	return 0;
 }
 
+uint32_t writer_max_dest_id(const struct writer *w)
+{
+	return w->n_dests;
+}
+
+const char *writer_dest_name(const struct writer *w, uint32_t dest)
+{
+	SP_BUG_IF(dest == 0 || dest > w->n_dests);
+	return w->dest_names[dest];
+}
+
 const uint8_t *writer_spool_id(const struct writer *w)
 {
 	return spool_id(w->spool);

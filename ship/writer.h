@@ -83,6 +83,8 @@ SP_CHECKED enum sp_status writer_open(struct sp_loop *l, const struct settings *
 /* Commits what waits, checkpoints, closes. */
 void writer_close(struct writer **w);
 uint32_t writer_dest_id(const struct writer *w, const char *name); /* known names only */
+uint32_t writer_max_dest_id(const struct writer *w);
+const char *writer_dest_name(const struct writer *w, uint32_t dest);
 const uint8_t *writer_spool_id(const struct writer *w);            /* 16 bytes */
 bool writer_is_full(const struct writer *w); /* nothing new is stored now */
 void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
