@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/conf.h"
 #include "common/metrics.h"
+#include "common/receivers.h"
 #include "ingest/answer.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ static const struct verb {
 	{"convert", "[--config FILE] [--worker N]", "one role alone: turns deliveries into batches", convert_verb},
 	{"ship", "[--drain [--timeout 1h]] [--config FILE]", "one role alone: spools and sends; with --drain it takes nothing in and ends when all of a spool is sent", ship_verb},
 	{"version", "", "print the version", version_verb},
-	{"help", "[VERB | settings | metrics | errors | reference]", "this, or more of it", help_verb},
+	{"help", "[VERB | settings | receivers | metrics | errors | reference]", "this, or more of it", help_verb},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
@@ -99,7 +100,7 @@ static void print_verbs(FILE *to)
 	fputs("standpipe " STANDPIPE_VERSION " - CloudWatch metric streams from Firehose into Prometheus remote write\n\n", to);
 	for (size_t i = 0; i < VERBS; i++)
 		fprintf(to, "  %-11s %s\n", verbs[i].name, verbs[i].what);
-	fputs("\n`standpipe help VERB` shows how to call one; `help settings`, `help metrics`, `help errors` list those.\n", to);
+	fputs("\n`standpipe help VERB` shows how to call one; `help settings`, `help receivers`, `help metrics`, `help errors` list those.\n", to);
 }
 
 static int help_verb(int argc, char **argv)
@@ -111,6 +112,10 @@ static int help_verb(int argc, char **argv)
 		sp_buf_str(&out, "# Reference\n\nMade by `./dev docs` from the lists in the code.\n\n## Settings\n\n");
 	if (all || strcmp(topic, "settings") == 0)
 		settings_describe(&out);
+	if (all)
+		sp_buf_str(&out, "\n## Receivers\n\n");
+	if (all || strcmp(topic, "receivers") == 0)
+		receivers_describe(&out);
 	if (all)
 		sp_buf_str(&out, "\n## Metrics\n\n");
 	if (all || strcmp(topic, "metrics") == 0)

@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/keys_dir.h"
 #include "common/log.h"
+#include "common/receivers.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -530,11 +531,32 @@ static enum sp_status entry_apply(struct settings *s, const struct conf_entry *e
 	return sp_fail(why, SP_CONFIG, "%s: %s is \"%.60s\": right is %s", e->origin, e->path, e->value, right);
 }
 
+/* What a kind of receiver sets. It comes first, so that whatever is written wins. */
+static enum sp_status kind_apply(struct settings *s, const struct conf_entry *e, struct sp_why *why)
+{
+	int group;
+	struct sp_bytes name;
+	const char *rest;
+	char path[192];
+	if (path_split(e->path, &group, &name, &rest) != SP_OK || group != DESTS || strcmp(rest, "receiver") != 0)
+		return SP_OK;
+	const struct receiver_kind *kind = receiver_kind(e->value);
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; kind && i < RECEIVER_DEFAULTS_MAX && kind->defaults[i].path && status == SP_OK; i++) {
+		full_path(path, sizeof path, group, name, kind->defaults[i].path);
+		struct conf_entry set = {path, (char *)kind->defaults[i].value, e->origin, CONF_SCALAR};
+		status = entry_apply(s, &set, why);
+	}
+	return status;
+}
+
 enum sp_status settings_load(const struct conf *c, enum sp_role role, struct settings **out, struct sp_why *why)
 {
 	struct settings *s = sp_new(struct settings);
 	group_init(TOP, (char *)s);
 	enum sp_status status = SP_OK;
+	for (size_t i = 0; status == SP_OK && i < c->n; i++)
+		status = kind_apply(s, &c->entries[i], why);
 	for (size_t i = 0; status == SP_OK && i < c->n; i++)
 		status = entry_apply(s, &c->entries[i], why);
 	if (status == SP_OK)

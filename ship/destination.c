@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/receivers.h"
 
 void destination_accepted(struct destination *d, uint64_t epoch)
 {
@@ -74,7 +75,7 @@ enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_
 	d->settings = settings;
 	d->loop = l;
 	d->writer = w;
-	d->rolls_back = ship_receiver_rolls_back(settings->receiver);
+	d->rolls_back = receiver_kind(settings->receiver)->rolls_back;
 	d->max_bytes = (size_t)settings->max_bytes;
 	enum sp_status status = auth_new(settings, &d->auth, why);
 	if (status == SP_OK)

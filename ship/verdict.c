@@ -57,12 +57,3 @@ bool ship_answer_is_suspicious(enum ship_transport transport, int status)
 	return transport == SHIP_ANSWERED && status >= 500 && status <= 599 && status != 501 && status != 503 &&
 	       status != 505 && status != 529;
 }
-
-bool ship_receiver_rolls_back(const char *receiver)
-{
-	static const char *const store_the_good_part[] = {"mimir", "thanos", "amp", "grafana-cloud"};
-	for (size_t i = 0; i < sizeof(store_the_good_part) / sizeof(store_the_good_part[0]); i++)
-		if (strcmp(receiver, store_the_good_part[i]) == 0)
-			return false;
-	return true;
-}

@@ -39,7 +39,4 @@ struct ship_ruling ship_rule(enum ship_transport transport, int status, int64_t 
  * Such an answer again and again to the same batch makes the batch suspect. 503 and 529 always speak of load. */
 bool ship_answer_is_suspicious(enum ship_transport transport, int status);
 
-/* Does a 400 of this kind of receiver mean that nothing of the request was stored? */
-bool ship_receiver_rolls_back(const char *receiver);
-
 #endif

@@ -1,5 +1,6 @@
 /* What a person who writes the configuration is told: file, line, setting, and what would be right. */
 #include "common/conf.h"
+#include "common/receivers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -253,6 +254,46 @@ static void a_secret_is_never_shown(void **state)
 	assert_null(strstr(why.text, "hush"));
 }
 
+static void a_kind_of_receiver_sets_what_is_not_written(void **state)
+{
+	(void)state;
+	struct settings *s;
+	struct sp_why why = {0};
+	static const char yaml[] = "destinations:\n"
+				   "  a: {receiver: mimir, url: https://m/, label_limit: 50}\n"
+				   "  b: {label_limit: 0, url: https://v/, receiver: victoriametrics}\n"
+				   "  c: {url: https://p/, label_value_length_limit: 7}\n";
+	assert_int_equal(load_env(yaml, (const char *const[]){"STANDPIPE_DESTINATIONS__C__RECEIVER=grafana-cloud", NULL}, SP_ROLE_SHIP, &s, &why), SP_OK);
+	assert_int_equal(s->dests[0].label_limit, 50);
+	assert_int_equal(s->dests[0].label_name_limit, 1024);
+	assert_int_equal(s->dests[0].label_value_limit, 2048);
+	assert_int_equal(s->dests[1].label_limit, 0);
+	assert_int_equal(s->dests[1].label_value_limit, 4096);
+	assert_int_equal(s->dests[2].label_name_limit, 1024);
+	assert_int_equal(s->dests[2].label_value_limit, 7);
+	settings_free(&s);
+}
+
+/* Every choice of the setting is a row of the table, and what it sets can be set. */
+static void every_kind_of_receiver_can_be_chosen(void **state)
+{
+	(void)state;
+	struct settings *s;
+	struct sp_why why = {0}, none;
+	char yaml[200], *rest = NULL;
+	size_t n = 0;
+	assert_int_equal(load("destinations: {a: {url: https://a/, receiver: x}}\n", SP_ROLE_SHIP, &s, &why), SP_CONFIG);
+	char *choices = strstr(why.text, "right is ");
+	assert_non_null(choices);
+	for (char *kind = strtok_r(choices + strlen("right is "), "|", &rest); kind; kind = strtok_r(NULL, "|", &rest), n++) {
+		snprintf(yaml, sizeof yaml, "destinations: {a: {url: https://a/, receiver: %s}}\n", kind);
+		assert_int_equal(load(yaml, SP_ROLE_SHIP, &s, &none), SP_OK);
+		assert_non_null(receiver_kind(kind));
+		settings_free(&s);
+	}
+	assert_true(n >= 8);
+}
+
 static void names_are_sorted_and_described(void **state)
 {
 	(void)state;
@@ -281,6 +322,8 @@ int main(void)
 	    cmocka_unit_test(the_environment_overrides_and_only_double_underscores_are_ours),
 	    cmocka_unit_test(rules_keep_their_order_and_lists),
 	    cmocka_unit_test(a_secret_is_never_shown),
+	    cmocka_unit_test(a_kind_of_receiver_sets_what_is_not_written),
+	    cmocka_unit_test(every_kind_of_receiver_can_be_chosen),
 	    cmocka_unit_test(names_are_sorted_and_described),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,22 +91,11 @@ static void suspicious_answers(void **state)
 	assert_false(ship_answer_is_suspicious(SHIP_UNANSWERED, 500));
 }
 
-static void who_rolls_back(void **state)
-{
-	(void)state;
-	assert_true(ship_receiver_rolls_back("prometheus"));
-	assert_true(ship_receiver_rolls_back("generic"));
-	assert_false(ship_receiver_rolls_back("mimir"));
-	assert_false(ship_receiver_rolls_back("thanos"));
-	assert_false(ship_receiver_rolls_back("amp"));
-	assert_false(ship_receiver_rolls_back("grafana-cloud"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(only_2xx_lets_a_batch_go),
 	    cmocka_unit_test(only_three_statuses_are_about_data), cmocka_unit_test(every_other_4xx_pauses),
 	    cmocka_unit_test(the_rest_of_the_table), cmocka_unit_test(who_says_when_to_come_back_is_there),
-	    cmocka_unit_test(suspicious_answers), cmocka_unit_test(who_rolls_back)};
+	    cmocka_unit_test(suspicious_answers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
