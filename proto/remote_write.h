@@ -22,6 +22,9 @@
 /* A sample field with tag and length, for times that take at most ten bytes as varint. */
 #define RW_SAMPLE_MAX_BYTES 22
 
+/* 2.0 bodies: proto/remote_write2.h. */
+enum rw_version { RW_1 = 0, RW_2 };
+
 struct rw_label {
 	struct sp_bytes name, value;
 };

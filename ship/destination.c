@@ -5,6 +5,35 @@
 #include "common/metrics.h"
 #include "common/receivers.h"
 
+static void show_protocol(const struct destination *d)
+{
+	const char *name = d->settings->name;
+	for (enum rw_version v = RW_1; v <= RW_2; v++)
+		sp_metric_set(M_DESTINATION_PROTOCOL, SP_L(name, protocol_name(v)), v == d->protocol.spoken);
+}
+
+bool destination_sends_again(
+    struct destination *d, enum rw_version sent, bool again, const struct http_answer *a, enum rw_version *next)
+{
+	enum rw_version before = d->protocol.spoken;
+	bool sends = protocol_answered(&d->protocol, sent, again, a, next);
+	if (d->protocol.spoken == before)
+		return sends;
+	bool wanted = strcmp(d->settings->protocol, "auto") != 0;
+	sp_log(wanted ? SP_LOG_WARN : SP_LOG_INFO, "destination.protocol", sp_f_str("destination", d->settings->name),
+	    sp_f_str("reason", d->protocol.reason), sp_f_i64("http_status", a->status),
+	    sp_f_str("msg", "the receiver does not take remote write 2.0: it gets 1.0 until a reload"), SP_LOG_END);
+	sp_metric_add(M_DESTINATION_PROTOCOL_FALLBACKS, SP_L(d->settings->name, d->protocol.reason), 1);
+	show_protocol(d);
+	return sends;
+}
+
+void destination_forget_protocol(struct destination *d)
+{
+	protocol_forget(&d->protocol);
+	show_protocol(d);
+}
+
 void destination_accepted(struct destination *d, uint64_t epoch)
 {
 	d->vouched = health_is_rejecting(&d->health);
@@ -77,6 +106,9 @@ enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_
 	d->writer = w;
 	d->rolls_back = receiver_kind(settings->receiver)->rolls_back;
 	d->max_bytes = (size_t)settings->max_bytes;
+	d->composer = composer_new();
+	protocol_init(&d->protocol, settings->protocol);
+	show_protocol(d);
 	enum sp_status status = auth_new(settings, &d->auth, why);
 	if (status == SP_OK)
 		status = http_target_new(c, settings, &d->target, why);
@@ -105,6 +137,7 @@ void destination_free(struct destination **destination)
 		shard_done(&d->shards[i]);
 	sp_free(d->shards);
 	newest_free(&d->newest);
+	composer_free(&d->composer);
 	http_target_free(&d->target);
 	auth_free(&d->auth);
 	sp_free(d);
@@ -171,5 +204,7 @@ void destination_report(const struct destination *d, struct destination_report *
 	    .next_probe_in_ms = h->retry.at == 0 ? -1
 				: in > 0	 ? in
 						 : 0,
-	    .refusing = d->refusing};
+	    .refusing = d->refusing,
+	    .protocol = protocol_name(d->protocol.spoken),
+	    .protocol_reason = d->protocol.reason};
 }

@@ -21,6 +21,7 @@ struct destination_report {
 	int64_t since_wall_ms;	  /* of the state */
 	int64_t next_probe_in_ms; /* -1: none is due */
 	bool refusing;		  /* has used up its extra requests: its refused batches wait */
+	const char *protocol, *protocol_reason; /* spoken, and why not the one that is configured, or "" */
 };
 
 /* The settings, the writer and the client must outlive it. SP_CONFIG: its settings cannot work. */
@@ -34,6 +35,8 @@ void destination_start(struct destination *d);
 void destination_add(struct destination *d, const struct batch *b, struct payload *p);
 /* Try now, whatever the timer says. */
 void destination_probe(struct destination *d);
+/* What was found out about the versions that it takes may be old: ask again. */
+void destination_forget_protocol(struct destination *d);
 /* Has the secret changed? Then a pause ends. To be called every second or two. */
 void destination_poll(struct destination *d);
 /* No further request; destination_idle when none is out. */

@@ -3,9 +3,11 @@
 #define SHIP_DESTINATION_IMPL_H
 
 #include "ship/auth.h"
+#include "ship/compose.h"
 #include "ship/destination.h"
 #include "ship/narrow.h"
 #include "ship/pace.h"
+#include "ship/protocol.h"
 #include "ship/window.h"
 
 /* Whole batches refused in a row, without a 2xx in between, before the receiver is taken to refuse everything. */
@@ -27,13 +29,17 @@ struct shard {
 	bool out;  /* a request is out */
 
 	enum request_kind kind; /* of the request that is out */
-	uint64_t epoch;		/* of the destination's health when it went out */
+	enum rw_version version;
+	bool again;    /* it is one that was sent in another version before */
+	uint64_t epoch; /* of the destination's health when it went out */
 	struct entry *entries[WINDOW_JOIN_MAX];
 	uint64_t seqs[WINDOW_JOIN_MAX]; /* entries move while a request is out, seqs do not */
 	size_t n;
 	uint64_t samples;
 	struct sp_buf body;
-	struct payload *held; /* of a request that is sent as it lies in the payload */
+	struct payload *held;  /* of a request that is sent as it lies in the payload */
+	struct sp_bytes block; /* of a piece or a witness, as 1.0 */
+	struct sp_buf witness;
 	size_t join_limit;    /* batches of the next request */
 
 	struct narrow *narrow; /* of the batch narrow_seq */
@@ -49,6 +55,8 @@ struct destination {
 	struct auth *auth;
 	uint32_t id;
 	bool rolls_back; /* a refused request leaves nothing behind */
+	struct protocol protocol;
+	struct composer *composer;
 
 	struct health health;
 	unsigned in_flight;
@@ -73,6 +81,9 @@ struct destination {
 /* destination.c */
 void destination_pump(struct destination *d); /* sends what may be sent */
 void destination_pump_again(void *arg);	      /* the same, for timers */
+/* protocol_answered, with word of what changed. */
+bool destination_sends_again(
+    struct destination *d, enum rw_version sent, bool again, const struct http_answer *a, enum rw_version *next);
 void destination_accepted(struct destination *d, uint64_t epoch);
 void destination_failed(struct destination *d, uint64_t epoch, struct ship_ruling r, const struct http_answer *a);
 

@@ -81,10 +81,23 @@ static enum ship_transport transport_of(CURLcode code, CURL *easy, long status)
 	}
 }
 
+static int64_t samples_written(CURL *easy)
+{
+	static const char *const names[] = {"X-Prometheus-Remote-Write-Samples-Written",
+	    "X-Prometheus-Remote-Write-Histograms-Written", "X-Prometheus-Remote-Write-Exemplars-Written"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct curl_header *h;
+		if (curl_easy_header(easy, names[i], 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+			continue;
+		long long n = i == 0 ? strtoll(h->value, NULL, 10) : 0;
+		return n > 0 ? n : 0;
+	}
+	return -1;
+}
+
 static void post_finish(struct post *p, CURLcode code)
 {
-	struct http_answer a = {.retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = -1};
-	struct curl_header *written;
+	struct http_answer a = {.retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = samples_written(p->easy)};
 	curl_off_t retry_after = 0;
 	long status = 0;
 	curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -92,9 +105,6 @@ static void post_finish(struct post *p, CURLcode code)
 	curl_easy_getinfo(p->easy, CURLINFO_RETRY_AFTER, &retry_after); /* of seconds or a date */
 	if (retry_after > 0)
 		a.retry_after_ms = (retry_after < INT32_MAX ? retry_after : INT32_MAX) * 1000;
-	if (curl_easy_header(
-		p->easy, "X-Prometheus-Remote-Write-Samples-Written", 0, CURLH_HEADER, -1, &written) == CURLHE_OK)
-		a.samples_written = strtoll(written->value, NULL, 10);
 	a.transport = transport_of(code, p->easy, status);
 	a.status = a.transport == SHIP_ANSWERED ? (int)status : 0;
 	a.words = a.transport == SHIP_ANSWERED ? sp_bytes(p->words, p->n_words)
@@ -272,8 +282,7 @@ static enum sp_status set_url(struct http_target *t, struct sp_why *why)
 enum sp_status http_target_new(
     struct http_client *c, const struct dest_settings *d, struct http_target **out, struct sp_why *why)
 {
-	static const char *const fixed[] = {"Content-Encoding: snappy", "Content-Type: application/x-protobuf",
-	    "X-Prometheus-Remote-Write-Version: 0.1.0", USER_AGENT, "Expect:"};
+	static const char *const fixed[] = {"Content-Encoding: snappy", USER_AGENT, "Expect:"};
 	struct http_target *t = sp_new(struct http_target);
 	t->client = c;
 	t->settings = d;
@@ -319,9 +328,14 @@ static void set_tls(CURL *easy, const struct dest_settings *d)
 	}
 }
 
-void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, unsigned attempt,
-    http_done_fn done, void *arg)
+void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, enum rw_version version,
+    unsigned attempt, http_done_fn done, void *arg)
 {
+	static const char *const of_version[][2] = {
+	    [RW_1] = {"Content-Type: application/x-protobuf", "X-Prometheus-Remote-Write-Version: 0.1.0"},
+	    [RW_2] = {"Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request",
+		"X-Prometheus-Remote-Write-Version: 2.0.0"},
+	};
 	struct http_client *c = t->client;
 	struct post *p = sp_new(struct post);
 	*p = (struct post){.target = t, .done = done, .arg = arg};
@@ -333,6 +347,8 @@ void http_post(struct http_target *t, const char *const *lines, struct sp_bytes 
 
 	for (struct curl_slist *h = t->headers; h; h = h->next)
 		p->headers = curl_slist_append(p->headers, h->data);
+	for (size_t i = 0; i < 2; i++)
+		p->headers = curl_slist_append(p->headers, of_version[version][i]);
 	for (; *lines; lines++)
 		p->headers = curl_slist_append(p->headers, *lines);
 	if (attempt > 0) {

@@ -10,6 +10,7 @@
 
 #include "common/conf.h"
 #include "common/loop.h"
+#include "proto/remote_write.h"
 #include "ship/verdict.h"
 
 /* What is kept of an answer's body: for a person to read. */
@@ -22,7 +23,8 @@ struct http_answer {
 	enum ship_transport transport;
 	int status;		 /* SHIP_ANSWERED only */
 	int64_t retry_after_ms;	 /* or SHIP_NO_RETRY_AFTER */
-	int64_t samples_written; /* X-Prometheus-Remote-Write-Samples-Written; -1: the receiver does not say */
+	int64_t samples_written; /* X-Prometheus-Remote-Write-Samples-Written, 0 when there is only one of the other
+				    Written headers; -1: none of them */
 	double seconds;
 	struct sp_bytes words; /* beginning of the body, or what went wrong in transport; lives for the call */
 };
@@ -37,8 +39,8 @@ SP_CHECKED enum sp_status http_target_new(
     struct http_client *c, const struct dest_settings *d, struct http_target **out, struct sp_why *why);
 void http_target_free(struct http_target **t);
 /* lines: further headers of this request, "Name: value", up to a NULL; copied, and wiped afterwards: they may be secret.
- * attempt: 0 for the first. */
-void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, unsigned attempt,
-    http_done_fn done, void *arg);
+ * version: of the body. attempt: 0 for the first. */
+void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, enum rw_version version,
+    unsigned attempt, http_done_fn done, void *arg);
 
 #endif

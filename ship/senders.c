@@ -187,6 +187,12 @@ bool senders_idle(const struct senders *s)
 	return true;
 }
 
+void senders_forget_protocols(struct senders *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		destination_forget_protocol(s->dests[i]);
+}
+
 void senders_probe(struct senders *s)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -225,9 +231,10 @@ static json_t *or_null(int64_t v)
 static json_t *row_json(const struct senders *s, const struct destination_report *r, const char *state)
 {
 	const struct writer_totals *t = writer_totals(s->writer, r->id);
-	return json_pack("{ss ss ss sI so sb sI sI so so sI sI sI sI sI sI sI}", "name", r->name, "state", state, "reason",
+	return json_pack("{ss ss ss sI so sb ss? ss? sI sI so so sI sI sI sI sI sI sI}", "name", r->name, "state", state, "reason",
 	    r->reason, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
 	    r->next_probe_in_ms < 0 ? json_null() : json_integer(r->next_probe_in_ms), "refusing", (int)r->refusing,
+	    "protocol", r->protocol, "protocol_reason", r->protocol_reason,
 	    "queued_samples", (json_int_t)t->spooled, "queued_batches", (json_int_t)t->batches, "oldest_ms",
 	    or_null(t->oldest_ms), "oldest_age_ms", or_null(t->oldest_ms ? sp_wall_ms() - t->oldest_ms : 0), "accepted",
 	    (json_int_t)t->accepted, "delivered", (json_int_t)t->delivered, "dead_lettered",

@@ -24,6 +24,8 @@ void senders_source(struct senders *s, const char *source_arn);
 /* No further requests; senders_idle when all answers are here. */
 void senders_stop(struct senders *s);
 bool senders_idle(const struct senders *s);
+/* Versions that receivers did not take are tried again. */
+void senders_forget_protocols(struct senders *s);
 /* Every paused or backed-off destination tries again now. */
 void senders_probe(struct senders *s);
 /* For /status; borrowed. */

@@ -3,7 +3,6 @@
 #include "common/crash.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "ship/compose.h"
 
 #include <stdio.h>
 
@@ -29,12 +28,13 @@ static int64_t now_ms(const struct shard *s)
 
 /* ---- sending ---- */
 
-static void post(struct shard *s, enum request_kind kind, struct sp_bytes body, uint64_t samples, unsigned attempt)
+static void post(struct shard *s, enum request_kind kind, const struct composed *c, unsigned attempt)
 {
 	struct destination *d = s->dest;
 	s->kind = kind;
+	s->version = c->version;
 	s->epoch = d->health.epoch;
-	s->samples = samples;
+	s->samples = c->samples;
 	s->busy = s->out = true;
 	d->in_flight++;
 	health_sent(&d->health);
@@ -43,9 +43,9 @@ static void post(struct shard *s, enum request_kind kind, struct sp_bytes body, 
 		sp_metric_add(M_DESTINATION_EXTRA_REQUESTS, SP_L(d->settings->name), 1);
 		sp_crash_point("ship.during_bisect");
 	}
-	sp_metric_observe(M_DESTINATION_REQUEST_SAMPLES, SP_L(d->settings->name), (double)samples);
+	sp_metric_observe(M_DESTINATION_REQUEST_SAMPLES, SP_L(d->settings->name), (double)c->samples);
 	sp_crash_point("ship.before_send");
-	http_post(d->target, auth_lines(d->auth, body), body, attempt, shard_answered, s);
+	http_post(d->target, auth_lines(d->auth, c->body), c->body, c->version, attempt, shard_answered, s);
 	sp_crash_point("ship.after_send_before_response");
 }
 
@@ -68,6 +68,31 @@ static bool must_wait_for_more(struct shard *s, const struct window_limits *l, s
 	return true;
 }
 
+/* A part of the batch seq. */
+static void post_part(struct shard *s, enum request_kind kind, uint64_t seq, enum rw_version version, unsigned attempt)
+{
+	struct composed c = compose_part(
+	    s->dest->composer, window_find(s->window, seq), s->block, s->samples, version, &s->body);
+	post(s, kind, &c, attempt);
+}
+
+/* The same data in another version. */
+static void send_again(struct shard *s, enum rw_version version)
+{
+	s->again = true;
+	if (s->kind != REQUEST_WHOLE) {
+		post_part(s, s->kind, s->kind == REQUEST_PIECE ? s->narrow_seq : s->seqs[0], version, 0);
+		return;
+	}
+	for (size_t i = 0; i < s->n; i++)
+		s->entries[i] = window_find(s->window, s->seqs[i]);
+	struct composed c = compose_batches(s->dest->composer, s->entries, s->n, version, &s->body);
+	for (size_t i = c.n; i < s->n; i++)
+		s->entries[i]->state = ENTRY_QUEUED;
+	s->n = c.n;
+	post(s, REQUEST_WHOLE, &c, 0);
+}
+
 static bool send_whole(struct shard *s)
 {
 	struct destination *d = s->dest;
@@ -78,7 +103,7 @@ static bool send_whole(struct shard *s)
 	size_t n = window_collect(s->window, &l, s->entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
-	struct composed c = compose_batches(s->entries, n, &s->body);
+	struct composed c = compose_batches(d->composer, s->entries, n, d->protocol.spoken, &s->body);
 	s->held = payload_ref(s->entries[0]->payload);
 	s->n = c.n;
 	for (size_t i = 0; i < c.n; i++) {
@@ -86,7 +111,7 @@ static bool send_whole(struct shard *s)
 		s->entries[i]->state = ENTRY_SENT;
 	}
 	pace_sent(&d->pace, now_ms(s));
-	post(s, REQUEST_WHOLE, c.body, c.samples, s->entries[0]->attempts);
+	post(s, REQUEST_WHOLE, &c, s->entries[0]->attempts);
 	window_collect(s->window, &l, s->entries); /* the next ones may be read while these are out */
 	return true;
 }
@@ -141,7 +166,7 @@ static void noted(void *arg)
 		return;
 	if (!d->newest)
 		d->newest = newest_new();
-	struct narrow_rules rules = {.rolls_back = d->rolls_back,
+	struct narrow_rules rules = {.rolls_back = d->rolls_back && !d->protocol.proven,
 	    .suspect = e->suspect,
 	    .too_big = e->too_big,
 	    .maybe_delivered = e->batch.flags & BATCH_MAYBE_DELIVERED,
@@ -227,7 +252,9 @@ static bool send_piece(struct shard *s)
 		return true;
 	switch (narrow_next(s->narrow, &piece)) {
 	case NARROW_SEND:
-		post(s, REQUEST_PIECE, piece.block, piece.samples, 0);
+		s->block = piece.block;
+		s->samples = piece.samples;
+		post_part(s, REQUEST_PIECE, s->narrow_seq, s->dest->protocol.spoken, 0);
 		return true;
 	case NARROW_DONE:
 		finish_narrowing(s);
@@ -256,11 +283,13 @@ static void witness_noted(void *arg)
 			while (rw_next_sample(&series.samples, &v))
 				newest = v.ms >= newest.ms ? v : newest;
 			rw_add_series(&one, series.labels, &newest, 1);
-			sp_buf_clear(&s->body);
-			rw_compress(sp_buf_view(&one), &s->body);
+			sp_buf_clear(&s->witness);
+			rw_compress(sp_buf_view(&one), &s->witness);
 			sp_buf_free(&one);
 			s->n = 0;
-			post(s, REQUEST_WITNESS, sp_buf_view(&s->body), 1, d->health.failures);
+			s->block = sp_buf_view(&s->witness);
+			s->samples = 1;
+			post_part(s, REQUEST_WITNESS, e->batch.seq, d->protocol.spoken, d->health.failures);
 		}
 	}
 	sp_buf_free(&raw);
@@ -333,7 +362,8 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 		d->refused_in_a_row++;
 	if (health_is_rejecting(&d->health))
 		return; /* it stays queued */
-	if (r.verdict == SHIP_DATA && !d->rolls_back && vouched && d->last_narrowing.ms > 0 &&
+	bool stored_the_rest = !d->rolls_back || protocol_stored_a_part(s->version, a);
+	if (r.verdict == SHIP_DATA && stored_the_rest && vouched && d->last_narrowing.ms > 0 &&
 	    now_ms(s) - d->last_narrowing.ms < PARTLY_REFUSED_MS) {
 		bury(s, e, "partly_refused", a->status, a->words);
 		return;
@@ -401,6 +431,12 @@ static void shard_answered(void *arg, const struct http_answer *a)
 
 	d->in_flight--;
 	s->busy = s->out = false;
+	enum rw_version next;
+	if (destination_sends_again(d, s->version, s->again, a, &next)) {
+		send_again(s, next);
+		return;
+	}
+	s->again = false;
 	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG;
 	if (s->kind == REQUEST_PIECE)
 		about_data = piece_answered(s, a, r);
@@ -475,5 +511,6 @@ void shard_done(struct shard *s)
 	narrow_free(&s->narrow);
 	payload_unref(&s->held);
 	sp_buf_free(&s->body);
+	sp_buf_free(&s->witness);
 	window_free(&s->window);
 }

@@ -184,6 +184,7 @@ static void on_reload(void *arg)
 	struct ship *s = arg;
 	sp_log(SP_LOG_INFO, "ship.reload",
 	    sp_f_str("msg", "paused destinations are tried now; changed settings need a restart"), SP_LOG_END);
+	senders_forget_protocols(s->senders);
 	senders_probe(s->senders);
 }
 

@@ -7,6 +7,7 @@
 #ifndef SHIP_WINDOW_H
 #define SHIP_WINDOW_H
 
+#include "proto/remote_write.h"
 #include "ship/writer.h"
 
 #define WINDOW_MAX 4096

@@ -119,11 +119,11 @@ void http_target_free(struct http_target **t)
 	(void)t;
 }
 
-void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, unsigned attempt,
-    http_done_fn done, void *arg)
+void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, enum rw_version version,
+    unsigned attempt, http_done_fn done, void *arg)
 {
 	struct request *r = sp_new(struct request);
-	(void)t, (void)lines;
+	(void)t, (void)lines, (void)version;
 	*r = (struct request){body, done, arg};
 	assert_true(f.posts < MAX_POSTS);
 	f.attempts[f.posts] = attempt;
@@ -376,6 +376,7 @@ static int begin(void **state)
 	f.retry_after_ms = SHIP_NO_RETRY_AFTER;
 	f.settings = (struct dest_settings){.name = (char *)(uintptr_t) "main",
 	    .receiver = (char *)(uintptr_t) "prometheus",
+	    .protocol = (char *)(uintptr_t) "1.0",
 	    .shards = SHARDS,
 	    .max_samples = 5000,
 	    .max_bytes = 900 << 10,

@@ -24,6 +24,7 @@ static struct {
 	struct sp_source *accepting, *reading;
 	unsigned connections;
 	struct sp_buf got;
+	enum rw_version version;
 	const char *reply; /* NULL: close without a word */
 	struct sp_timer limit;
 
@@ -93,7 +94,7 @@ static void post_once(const char *reply, const char *authorization, unsigned att
 	unsigned before = f.answers;
 	f.reply = reply;
 	sp_buf_clear(&f.got);
-	http_post(f.target, (const char *[]){authorization, NULL}, sp_bytes(body, strlen(body)), attempt, on_answer, NULL);
+	http_post(f.target, (const char *[]){authorization, NULL}, sp_bytes(body, strlen(body)), f.version, attempt, on_answer, NULL);
 	assert_int_equal(f.answers, before); /* never from inside */
 	sp_timer_set(f.loop, &f.limit, 10000, too_late, NULL);
 	sp_loop_run(f.loop);
@@ -171,6 +172,12 @@ static void the_request_is_what_the_protocol_says(void **state)
 	assert_true(sent("\r\nContent-Length: 17\r\n"));
 	assert_false(sent("Expect"));
 	assert_false(sent("Retry-Attempt"));
+
+	f.version = RW_2;
+	post_once(NO_CONTENT, NULL, 0);
+	assert_true(sent("\r\nContent-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request\r\n"));
+	assert_true(sent("\r\nX-Prometheus-Remote-Write-Version: 2.0.0\r\n"));
+	assert_false(sent("Version: 0.1.0"));
 }
 
 static void connections_are_kept_and_attempts_counted(void **state)
@@ -193,6 +200,8 @@ static void headers_of_the_answer_are_read(void **state)
 	    NULL, 0);
 	assert_int_equal(f.last.retry_after_ms, 7000);
 	assert_int_equal(f.last.samples_written, 12);
+	post_once("HTTP/1.1 204 No\r\nX-Prometheus-Remote-Write-Exemplars-Written: 3\r\n\r\n", NULL, 0);
+	assert_int_equal(f.last.samples_written, 0);
 	post_once(NO_CONTENT, NULL, 0);
 	assert_int_equal(f.last.retry_after_ms, SHIP_NO_RETRY_AFTER);
 	assert_int_equal(f.last.samples_written, -1);
@@ -274,7 +283,7 @@ static void nobody_there_means_it_did_not(void **state)
 static void requests_that_are_out_end_with_the_client(void **state)
 {
 	(void)state;
-	http_post(f.target, (const char *[]){"Authorization: Bearer abc", NULL}, sp_bytes(body, strlen(body)), 0, on_answer, NULL);
+	http_post(f.target, (const char *[]){"Authorization: Bearer abc", NULL}, sp_bytes(body, strlen(body)), RW_1, 0, on_answer, NULL);
 	http_client_free(&f.client);
 	assert_int_equal(f.answers, 0);
 }
