@@ -11,8 +11,12 @@ class Request:
     def __init__(self, body, headers, at, status):
         self.body, self.headers, self.at, self.status = body, headers, at, status
 
+    @property
+    def version(self):
+        return self.headers["X-Prometheus-Remote-Write-Version"]
+
     def series(self):
-        return remote_write.decode(self.body)
+        return [s[:2] for s in remote_write.decode2(self.body)] if self.version == "2.0.0" else remote_write.decode(self.body)
 
 
 class Receiver:

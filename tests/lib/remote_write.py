@@ -1,4 +1,4 @@
-"""Remote write 1.0 as a receiver reads it; independent of the product's codec."""
+"""Remote write 1.0 and 2.0 as a receiver reads them; independent of the product's codec."""
 import struct
 
 import snappy
@@ -56,6 +56,43 @@ def decode(body, compressed=True):
                 s = dict(fields(v))
                 samples.append((signed(s.get(2, 0)), struct.unpack("<d", s.get(1, bytes(8)))[0]))
         out.append((tuple(labels), samples))
+    return out
+
+
+def packed(v):
+    out, i = [], 0
+    while i < len(v):
+        n, i = varint(v, i)
+        out.append(n)
+    return out
+
+
+def decode2(body):
+    """[(labels, samples, (type, help, unit) or None)] of a 2.0 request; the first two as in decode. Raises at what breaks its rules."""
+    symbols, series, out = [], [], []
+    for field, v in fields(snappy.uncompress(body)):
+        if field not in (4, 5):
+            raise ValueError(f"field {field} in Request")
+        (symbols if field == 4 else series).append(v.decode() if field == 4 else v)
+    if symbols[0] != "" or len(set(symbols)) != len(symbols):
+        raise ValueError("a symbol twice, or the first is not empty")
+    for one in series:
+        refs, samples, metadata = [], [], None
+        for f, v in fields(one):
+            if f == 1:
+                refs += packed(v)
+            elif f == 2:
+                s = dict(fields(v))
+                if set(s) - {1, 2}:
+                    raise ValueError(f"fields {set(s)} in Sample")
+                samples.append((signed(s.get(2, 0)), struct.unpack("<d", s.get(1, bytes(8)))[0]))
+            elif f == 5 and metadata is None:
+                m = dict(fields(v))
+                metadata = (m.get(1, 0), symbols[m.get(3, 0)], symbols[m.get(4, 0)])
+            else:
+                raise ValueError(f"field {f} in TimeSeries")
+        texts = [symbols[r] for r in refs]
+        out.append((tuple(zip(texts[::2], texts[1::2], strict=True)), samples, metadata))
     return out
 
 
