@@ -424,6 +424,26 @@ static enum sp_status default_dirs(const struct conf *c, struct settings *s, str
 	return SP_OK;
 }
 
+/* Destinations that drop must not fill the spool: then all deliveries would be refused for their sake. */
+static enum sp_status check_queues(const struct conf *c, struct settings *s, struct sp_why *why)
+{
+	int64_t sum = 0, n = 0;
+	for (size_t i = 0; i < s->n_dests; i++)
+		n += strcmp(s->dests[i].on_full, "drop") == 0;
+	for (size_t i = 0; i < s->n_dests; i++) {
+		struct dest_settings *d = &s->dests[i];
+		if (strcmp(d->on_full, "drop") != 0)
+			continue;
+		if (!d->queue_max)
+			d->queue_max = s->spool_max / 2 / n;
+		if (__builtin_add_overflow(sum, d->queue_max, &sum) || sum > s->spool_max - s->spool_max / 4)
+			return refuse_dest(c, d, "queue_max",
+			    "is too large: the queues of destinations with on_full: drop may take three quarters of spool.max in all",
+			    why);
+	}
+	return SP_OK;
+}
+
 enum sp_status settings_check(const struct conf *c, enum sp_role role, struct settings *s, struct sp_why *why)
 {
 	enum sp_status status = default_dirs(c, s, why);
@@ -441,5 +461,5 @@ enum sp_status settings_check(const struct conf *c, enum sp_role role, struct se
 		status = check_key(c, s, &s->keys[i], why);
 	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
 		status = check_token_keys(c, s, &s->dests[i], why);
-	return status;
+	return status == SP_OK ? check_queues(c, s, why) : status;
 }

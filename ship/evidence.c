@@ -65,7 +65,7 @@ static void row_expire(struct spool *sp, struct evidence *e, const struct eviden
 	e->expired_rows++;
 	sp->tx.evidence = true;
 	if (e->is_dead && row->dest && row->dest <= sp->max_dest) {
-		struct writer_totals *t = &sp->dests[row->dest].totals;
+		struct writer_totals *t = spool_change(sp, row->dest);
 		uint64_t samples = (uint64_t)row->samples < t->dead_lettered ? (uint64_t)row->samples : t->dead_lettered;
 		t->dead_lettered -= samples;
 		t->expired += samples;

@@ -230,7 +230,7 @@ static json_t *or_null(int64_t v)
 
 static json_t *row_json(const struct senders *s, const struct destination_report *r, const char *state)
 {
-	const struct writer_totals *t = writer_totals(s->writer, r->id);
+	const struct writer_totals now = writer_totals(s->writer, r->id), *t = &now;
 	return json_pack("{ss ss ss sI so sb ss? ss? sI sI so so sI sI sI sI sI sI sI}", "name", r->name, "state", state, "reason",
 	    r->reason, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
 	    r->next_probe_in_ms < 0 ? json_null() : json_integer(r->next_probe_in_ms), "refusing", (int)r->refusing,

@@ -53,6 +53,7 @@ static void refresh(void *arg)
 	struct ship *s = arg;
 	if (s->intake)
 		intake_metrics(s->intake);
+	writer_metrics(s->writer);
 	active_metrics(s->active, sp_loop_now(s->loop).ms);
 }
 
@@ -145,7 +146,7 @@ static uint64_t samples_waiting(const struct ship *s, bool configured)
 	uint64_t n = 0;
 	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++)
 		if (is_configured(s, writer_dest_name(s->writer, d)) == configured)
-			n += writer_totals(s->writer, d)->spooled;
+			n += writer_totals(s->writer, d).spooled;
 	return n;
 }
 
@@ -165,7 +166,7 @@ static int emptied(const struct ship *s)
 {
 	uint64_t waiting = samples_waiting(s, true), removed = samples_waiting(s, false);
 	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++) {
-		uint64_t samples = writer_totals(s->writer, d)->spooled;
+		uint64_t samples = writer_totals(s->writer, d).spooled;
 		const char *name = writer_dest_name(s->writer, d);
 		if (samples)
 			sp_log(SP_LOG_WARN, "ship.not_drained", sp_f_str("destination", name), sp_f_u64("samples", samples),

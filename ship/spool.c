@@ -109,8 +109,12 @@ void spool_rollback(struct spool *sp)
 		const struct ref_change *c = &sp->tx.refs[--sp->tx.n_refs];
 		spool_ref(sp, c->payload, -c->by);
 	}
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
-		sp->dests[d].totals = sp->dests[d].committed;
+	for (size_t i = 0; i < sp->n_changes; i++) {
+		struct spool_dest *d = &sp->dests[sp->changes[i]];
+		bool full = d->totals.full; /* the log has it */
+		d->totals = d->committed;
+		d->totals.full = full;
+	}
 	/* next_seq goes on: numbers need not be dense, and batches of the failed attempt may be known to somebody. */
 	if (sp->tx.evidence) {
 		evidence_load(sp, &sp->quarantine);
@@ -133,13 +137,15 @@ static void write_counters(struct spool *sp)
 {
 	if (sp->next_seq != sp->committed_seq)
 		counter_write(sp, 0, "seq", sp->next_seq);
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
+	for (size_t k = 0; k < sp->n_changes; k++) {
+		struct spool_dest *d = &sp->dests[sp->changes[k]];
 		for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
 			struct sp_bytes name = sp_str(counters[i].name);
-			uint64_t now = *spool_counter(&sp->dests[d].totals, name);
-			if (now != *spool_counter(&sp->dests[d].committed, name))
-				counter_write(sp, d, counters[i].name, now);
+			uint64_t now = *spool_counter(&d->totals, name);
+			if (now != *spool_counter(&d->committed, name))
+				counter_write(sp, sp->changes[k], counters[i].name, now);
 		}
+	}
 }
 
 enum sp_status spool_commit(struct spool *sp, struct sp_why *why)
@@ -156,8 +162,8 @@ enum sp_status spool_commit(struct spool *sp, struct sp_why *why)
 		return db_status(sp->db, why);
 	for (size_t i = 0; i < sp->tx.n_keys; i++)
 		ledger_add(sp->ledger, sp->tx.keys[i]);
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
-		sp->dests[d].committed = sp->dests[d].totals;
+	for (size_t i = 0; i < sp->n_changes; i++)
+		sp->dests[sp->changes[i]].committed = sp->dests[sp->changes[i]].totals;
 	sp->committed_seq = sp->next_seq;
 	tx_clear(sp);
 	measure(sp);
@@ -236,8 +242,9 @@ static void store_dead(struct spool *sp, const struct store_request *r, const st
 {
 	const struct dead_letter d = {.dest = dest, .reason = s->dead_reason, .body = sp_bytes(g->bytes + s->off, s->len),
 		.series = s->series, .samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .shard = s->shard};
-	sp->dests[dest].totals.accepted += s->samples;
-	sp->dests[dest].totals.dead_lettered += s->samples;
+	struct writer_totals *t = spool_change(sp, dest);
+	t->accepted += s->samples;
+	t->dead_lettered += s->samples;
 	evidence_add_dead(sp, &d, r->key_name);
 }
 
@@ -248,48 +255,74 @@ static struct batch store_batch(struct spool *sp, const struct store_request *r,
 		.len = s->len, .raw_len = s->raw_len, .series = s->series, .samples = s->samples, .min_ms = s->min_ms,
 		.max_ms = s->max_ms, .accepted_ms = r->received_ms};
 	batch_insert(sp, &b, sp_crc32c(0, g->bytes + s->off, s->len));
-	struct writer_totals *t = &sp->dests[dest].totals;
+	struct writer_totals *t = spool_change(sp, dest);
 	t->accepted += b.samples;
 	t->spooled += b.samples;
 	t->batches++;
+	t->bytes += b.len + BATCH_ROW_BYTES;
 	if (!t->oldest_ms || b.min_ms < t->oldest_ms)
 		t->oldest_ms = b.min_ms;
 	tx_ref(sp, payload, 1);
 	return b;
 }
 
-static bool has_batches(const struct store_group *g)
+static void payload_insert(struct spool *sp, const struct store_request *r, const struct store_group *g, uint64_t payload)
 {
-	size_t i = 0;
-	while (i < g->n_slices && g->slices[i].dead_reason)
-		i++;
-	return i < g->n_slices && g->n_dests;
+	db_run(sp->db, "INSERT INTO payload(id, crc, sender, info, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+		DB_ARGS(db_int((int64_t)payload), db_int(sp_crc32c(0, g->bytes, g->n)), db_text(r->key_name), db_blob(g->info),
+			db_blob(sp_bytes(g->bytes, g->n))));
+}
+
+/* What the group's batches take of a queue. */
+static uint64_t queue_bytes(const struct store_group *g)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < g->n_slices; i++)
+		if (!g->slices[i].dead_reason)
+			n += g->slices[i].len + BATCH_ROW_BYTES;
+	return n;
 }
 
 static void store_group(struct spool *sp, const struct store_request *r, const struct store_group *g, spool_batch_fn fn, void *arg)
 {
-	uint64_t payload = sp->next_seq;
+	uint64_t payload = 0, bytes = queue_bytes(g);
 	for (size_t d = 0; d < g->n_dests; d++) {
-		struct writer_totals *t = &sp->dests[g->dests[d]].totals;
+		uint32_t dest = g->dests[d];
+		struct writer_totals *t = spool_change(sp, dest);
+		bool drop = bytes && sp->dests[dest].drops && !queue_takes(sp, dest, bytes);
 		t->accepted += g->merged + g->dropped;
 		t->merged += g->merged;
 		t->dropped += g->dropped;
-	}
-	if (has_batches(g))
-		db_run(sp->db, "INSERT INTO payload(id, crc, sender, info, body) VALUES (?1, ?2, ?3, ?4, ?5)",
-			DB_ARGS(db_int((int64_t)payload), db_int(sp_crc32c(0, g->bytes, g->n)), db_text(r->key_name),
-				db_blob(g->info), db_blob(sp_bytes(g->bytes, g->n))));
-	for (size_t i = 0; i < g->n_slices; i++) {
-		for (size_t d = 0; d < g->n_dests && db_ok(sp->db); d++) {
-			if (g->slices[i].dead_reason) {
-				store_dead(sp, r, g, &g->slices[i], g->dests[d]);
+		for (size_t i = 0; i < g->n_slices && db_ok(sp->db); i++) {
+			const struct store_slice *s = &g->slices[i];
+			if (s->dead_reason) {
+				store_dead(sp, r, g, s, dest);
 				continue;
 			}
-			struct batch b = store_batch(sp, r, g, &g->slices[i], g->dests[d], payload);
+			if (drop) {
+				t->accepted += s->samples;
+				t->dropped += s->samples;
+				continue;
+			}
+			if (!payload)
+				payload_insert(sp, r, g, payload = sp->next_seq);
+			struct batch b = store_batch(sp, r, g, s, dest, payload);
 			if (db_ok(sp->db) && fn)
 				fn(arg, &b, g);
 		}
 	}
+}
+
+/* Does the delivery concern a destination that refuses because its queue is full? */
+static bool is_refused(struct spool *sp, const struct store_request *r)
+{
+	bool refused = false;
+	for (size_t i = 0; i < r->n_groups; i++) {
+		uint64_t bytes = queue_bytes(&r->groups[i]);
+		for (size_t k = 0; k < r->groups[i].n_dests && bytes; k++)
+			refused |= !sp->dests[r->groups[i].dests[k]].drops && !queue_takes(sp, r->groups[i].dests[k], bytes);
+	}
+	return refused;
 }
 
 static bool slices_fit(const struct spool *sp, const struct store_request *r)
@@ -358,6 +391,8 @@ void spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn
 		sp->used_bytes + sp->tx.reserved_bytes + store_size(r) > sp->max_bytes) {
 		*result = STORE_FULL;
 		sp->full = true; /* until the low mark, unless it is far below it: then this one delivery was too large */
+	} else if (is_refused(sp, r)) {
+		*result = STORE_FULL;
 	} else {
 		*result = STORE_COMMITTED;
 		store_all(sp, r, fn, arg);
@@ -372,10 +407,12 @@ static uint64_t batch_remove(struct spool *sp, const struct batch *b)
 	if (db_run(sp->db, "DELETE FROM batch WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
 		    DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq))) == 0)
 		return 0;
-	struct writer_totals *t = &sp->dests[b->dest].totals;
+	struct writer_totals *t = spool_change(sp, b->dest);
+	uint64_t bytes = b->len + BATCH_ROW_BYTES;
 	t->spooled -= b->samples;
+	t->bytes -= bytes < t->bytes ? bytes : t->bytes; /* the row may be damaged */
 	if (--t->batches == 0)
-		t->oldest_ms = 0;
+		t->oldest_ms = 0, t->bytes = 0;
 	if (b->payload == 0 || tx_ref(sp, b->payload, -1) > 0)
 		return b->samples;
 	db_run(sp->db, "DELETE FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)b->payload)));
@@ -404,7 +441,7 @@ void spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint6
 	size_t n_dead)
 {
 	SP_BUG_IF(n == 0 || batches[0].dest == 0 || batches[0].dest > sp->max_dest);
-	struct writer_totals *t = &sp->dests[batches[0].dest].totals;
+	struct writer_totals *t = spool_change(sp, batches[0].dest);
 	uint64_t removed = 0, buried = 0;
 	sp->tx.settled = true;
 	char *sender = n_dead ? payload_sender(sp, batches[0].payload) : NULL;

@@ -5,6 +5,9 @@
  * and SP_NO_MEM from it mean: roll back and try less at a time. Any other failure of a commit or a checkpoint means that nobody knows
  * what is on disk: the caller must end the process without an answer.
  *
+ * A destination may have a limit to what waits for it. A delivery with data for one that is full is refused, or, where the destination
+ * says on_full: drop, is stored without that data.
+ *
  * At every commit, for each destination, in samples:
  *     accepted = delivered + spooled + dead_lettered + expired + dropped + merged
  * dead_lettered are those the dead letters hold now, expired those they held once.
@@ -33,6 +36,8 @@ const char *spool_dest_name(const struct spool *sp, uint32_t dest);
 uint32_t spool_max_dest_id(const struct spool *sp);
 const uint8_t *spool_id(const struct spool *sp); /* 16 random bytes drawn when the file was made */
 const struct writer_totals *spool_totals(const struct spool *sp, uint32_t dest);
+/* A destination whose totals have changed since they were last asked for here; 0: no further one. */
+uint32_t spool_next_change(struct spool *sp);
 /* Is the key among the committed ones? Any thread. */
 bool spool_knows(const struct spool *sp, const uint8_t key[16]);
 
@@ -42,8 +47,8 @@ void spool_rollback(struct spool *sp);
 
 /* Called for every batch that is made, in order of seq; never after a failure. */
 typedef void (*spool_batch_fn)(void *arg, const struct batch *b, const struct store_group *g);
-/* *result, which counts once it is committed, is STORE_FULL when the spool has no room for the delivery, STORE_ERROR when its slices
- * lie outside its bytes. */
+/* *result, which counts once it is committed, is STORE_FULL when the spool, or the queue of a destination that refuses, has no room for
+ * the delivery, STORE_ERROR when its slices lie outside its bytes. */
 void spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn fn, void *arg, enum store_result *result);
 /* Removes batches (all of one destination) and adds dead letters. What is neither delivered nor dead was merged. Batches that are gone
  * already are not counted again. */

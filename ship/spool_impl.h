@@ -16,7 +16,11 @@
 struct spool_dest {
 	char *name; /* NULL: a hole in the ids */
 	int64_t shards;
-	struct writer_totals totals, committed;
+	bool drops;   /* on_full */
+	bool changed; /* is in spool.changes */
+	int64_t full_since_ms, full_at_ms; /* monotonic: when something had no room, for the first time in a row and last */
+	uint64_t lost_before;	   /* dropped or refused, when it became full */
+	struct writer_totals totals, committed; /* changed through spool_change only */
 };
 
 struct ref {
@@ -43,6 +47,9 @@ struct spool {
 
 	struct spool_dest *dests; /* by id; 0 is unused */
 	uint32_t max_dest;
+	uint32_t *changes; /* destinations that were changed since the last publication */
+	size_t n_changes;
+	uint32_t oldest_turn; /* whose oldest sample is looked for next */
 	uint64_t next_seq, committed_seq; /* numbers batches and payload rows */
 	uint64_t maybe_below;             /* batches with a smaller seq were found after an unclean stop */
 	struct table refs; /* of struct ref: payload rows and the batches that need them; rebuilt at start from `batch` */
@@ -62,6 +69,15 @@ struct spool {
 		uint64_t reserved_bytes; /* taken by what was stored */
 	} tx;
 };
+
+/* The totals, to be changed. */
+struct writer_totals *spool_change(struct spool *sp, uint32_t dest);
+/* What a batch takes of its queue: its bytes and its row. */
+#define BATCH_ROW_BYTES 256
+/* Is there room in the destination's queue? When not, that is counted and, when it begins, logged. */
+bool queue_takes(struct spool *sp, uint32_t dest, uint64_t bytes);
+/* Logs which queues have room again. */
+void queues_look(struct spool *sp);
 
 /* Commits, or, when anything failed, rolls back and says what. */
 SP_CHECKED enum sp_status spool_end(struct spool *sp, struct sp_why *why);

@@ -15,6 +15,7 @@
 #define RESERVE_PART 8                       /* at most this part of a small volume */
 #define LEDGER_ROWS_PER_STEP 1000
 #define NOTE_FORGOTTEN_MS 10000
+#define OLDEST_PER_TICK 100
 #define VACUUM_PAGES "64"
 #define VACUUM_KEEP_BYTES (64u << 20)
 #define BOOKS_SCAN_MAX_BATCHES 100000 /* a longer queue is not counted again each minute */
@@ -141,7 +142,17 @@ static void find_oldest(struct spool *sp, struct spool_dest *d, uint32_t dest)
 			oldest = ms;
 	}
 	if (db_ok(sp->db))
-		d->totals.oldest_ms = d->committed.oldest_ms = oldest;
+		spool_change(sp, dest)->oldest_ms = d->committed.oldest_ms = oldest;
+}
+
+/* For a bounded number of destinations: there may be a thousand lanes. */
+static void find_oldest_of_some(struct spool *sp)
+{
+	for (uint32_t i = 0; i < sp->max_dest && i < OLDEST_PER_TICK; i++) {
+		sp->oldest_turn = sp->oldest_turn % sp->max_dest + 1;
+		if (sp->dests[sp->oldest_turn].totals.batches)
+			find_oldest(sp, &sp->dests[sp->oldest_turn], sp->oldest_turn);
+	}
 }
 
 enum sp_status spool_tick(struct spool *sp, struct sp_why *why)
@@ -156,9 +167,9 @@ enum sp_status spool_tick(struct spool *sp, struct sp_why *why)
 	bool old = (sp->quarantine.rows && sp->quarantine.oldest_ms < before_ms) || (sp->dead.rows && sp->dead.oldest_ms < before_ms);
 	if (status == SP_OK && (notes || old))
 		status = expire_rest(sp, before_ms, why);
-	for (uint32_t d = 1; d <= sp->max_dest && status == SP_OK; d++)
-		if (sp->dests[d].totals.batches)
-			find_oldest(sp, &sp->dests[d], d);
+	queues_look(sp);
+	if (status == SP_OK)
+		find_oldest_of_some(sp);
 	if (status == SP_OK)
 		status = db_end(sp->db, why);
 	/* Nothing is lost when a full disk puts this off. */

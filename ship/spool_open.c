@@ -150,6 +150,7 @@ static struct spool_dest *dest_room(struct spool *sp, uint32_t id)
 	if (id > sp->max_dest) {
 		sp->dests = sp_realloc(sp->dests, (id + 1) * sizeof *sp->dests);
 		memset(sp->dests + sp->max_dest + 1, 0, (id - sp->max_dest) * sizeof *sp->dests);
+		sp->changes = sp_realloc(sp->changes, id * sizeof *sp->changes);
 		sp->max_dest = id;
 	}
 	return &sp->dests[id];
@@ -186,20 +187,24 @@ static void load_dests(struct spool *sp)
 /* One pass over the small rows; payloads are not touched. */
 static void load_batches(struct spool *sp)
 {
-	sqlite3_stmt *st = db_query(sp->db, "SELECT dest, seq, payload, samples FROM batch", DB_NO_ARGS);
+	sqlite3_stmt *st = db_query(sp->db, "SELECT dest, seq, payload, samples, len FROM batch", DB_NO_ARGS);
 	while (db_next(sp->db, st)) {
 		uint32_t dest = (uint32_t)sqlite3_column_int64(st, 0);
 		uint64_t seq = (uint64_t)sqlite3_column_int64(st, 1), payload = (uint64_t)sqlite3_column_int64(st, 2);
 		if (dest == 0 || dest > sp->max_dest || payload == 0)
 			continue; /* damaged; nobody will ask for it */
 		spool_ref(sp, payload, 1);
-		sp->dests[dest].totals.spooled += (uint64_t)sqlite3_column_int64(st, 3);
-		sp->dests[dest].totals.batches++;
+		struct writer_totals *t = &sp->dests[dest].totals;
+		t->spooled += (uint64_t)sqlite3_column_int64(st, 3);
+		t->batches++;
+		t->bytes += (uint64_t)sqlite3_column_int64(st, 4) + BATCH_ROW_BYTES;
 		if (seq >= sp->next_seq)
 			sp->next_seq = seq + 1;
 	}
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
+	for (uint32_t d = 1; d <= sp->max_dest; d++) {
 		sp->dests[d].committed = sp->dests[d].totals;
+		spool_change(sp, d);
+	}
 	sp->committed_seq = sp->next_seq;
 }
 
@@ -234,6 +239,8 @@ static enum sp_status register_dests(struct spool *sp, const struct settings *s,
 			db_run(sp->db, "UPDATE dest SET shards = ?2 WHERE id = ?1", DB_ARGS(db_int(id), db_int(dest->shards)));
 		}
 		d->shards = dest->shards;
+		d->drops = strcmp(dest->on_full, "drop") == 0;
+		spool_change(sp, (uint32_t)(d - sp->dests))->queue_max = (uint64_t)dest->queue_max;
 	}
 	return db_status(sp->db, why);
 }
@@ -323,6 +330,7 @@ static void spool_free(struct spool **spp)
 	for (uint32_t d = 1; d <= sp->max_dest; d++)
 		sp_free(sp->dests[d].name);
 	sp_free(sp->dests);
+	sp_free(sp->changes);
 	evidence_clear(&sp->quarantine);
 	evidence_clear(&sp->dead);
 	table_free(&sp->refs);

@@ -86,7 +86,7 @@ static void answer(struct writer *w, struct op *op)
 	op_free(op);
 }
 
-static void show_metrics(const struct writer *w)
+void writer_metrics(struct writer *w)
 {
 	const struct spool_sizes *s = &w->view.sizes;
 	sp_metric_set(M_SPOOL_BYTES, NULL, (double)s->used);
@@ -101,7 +101,7 @@ static void show_metrics(const struct writer *w)
 	sp_metric_set(M_DEADLETTER_ITEMS, NULL, (double)s->dead_rows);
 	sp_metric_set(M_BOOKS_UNBALANCED, NULL, (double)w->view.unbalanced);
 	for (uint32_t d = 1; d <= w->n_dests; d++) {
-		const struct writer_totals *t = &w->totals[d];
+		struct writer_totals now = writer_totals(w, d), *t = &now;
 		const char *const *labels = SP_L(w->dest_names[d]);
 		sp_metric_set(M_SAMPLES_ACCEPTED, labels, (double)t->accepted);
 		sp_metric_set(M_SAMPLES_DELIVERED, labels, (double)t->delivered);
@@ -112,6 +112,10 @@ static void show_metrics(const struct writer *w)
 		sp_metric_set(M_SPOOL_SAMPLES, labels, (double)t->spooled);
 		sp_metric_set(M_SPOOL_BATCHES, labels, (double)t->batches);
 		sp_metric_set(M_SPOOL_OLDEST, labels, (double)t->oldest_ms / 1000);
+		sp_metric_set(M_QUEUE_BYTES, labels, (double)t->bytes);
+		sp_metric_set(M_QUEUE_LIMIT, labels, (double)t->queue_max);
+		sp_metric_set(M_QUEUE_FULL, labels, t->full);
+		sp_metric_set(M_QUEUE_REFUSED, labels, (double)t->refused);
 	}
 }
 
@@ -123,11 +127,9 @@ static void drain(struct writer *w)
 	queue_join(&answers, &w->out);
 	bool changed = w->view.full != w->published.full;
 	w->view = w->published;
-	memcpy(w->totals, w->published_totals, (w->n_dests + 1) * sizeof *w->totals);
 	pthread_mutex_unlock(&w->lock);
 	for (struct op *op; (op = queue_take(&answers));)
 		answer(w, op);
-	show_metrics(w);
 	if (changed && w->on_full)
 		w->on_full(w->full_arg);
 }
@@ -146,7 +148,6 @@ static void learn_dests(struct writer *w, const struct settings *s)
 {
 	w->n_dests = spool_max_dest_id(w->spool);
 	w->totals = sp_new_array(struct writer_totals, w->n_dests + 1);
-	w->published_totals = sp_new_array(struct writer_totals, w->n_dests + 1);
 	w->dest_names = sp_new_array(char *, w->n_dests + 1);
 	for (uint32_t d = 1; d <= w->n_dests; d++)
 		w->dest_names[d] = sp_strdup(spool_dest_name(w->spool, d));
@@ -241,7 +242,6 @@ void writer_close(struct writer **wp)
 		sp_free(w->dest_names[d]);
 	sp_free(w->dest_names);
 	sp_free(w->totals);
-	sp_free(w->published_totals);
 	sp_free(w->pending);
 	sp_free(w);
 	*wp = NULL;
@@ -401,10 +401,13 @@ void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg)
 	w->batch_arg = arg;
 }
 
-const struct writer_totals *writer_totals(const struct writer *w, uint32_t dest)
+struct writer_totals writer_totals(struct writer *w, uint32_t dest)
 {
 	SP_BUG_IF(dest == 0 || dest > w->n_dests);
-	return &w->totals[dest];
+	pthread_mutex_lock(&w->lock);
+	struct writer_totals t = w->totals[dest];
+	pthread_mutex_unlock(&w->lock);
+	return t;
 }
 
 uint64_t writer_bytes_used(const struct writer *w)

@@ -74,8 +74,11 @@ typedef void (*writer_batch_fn)(void *arg, const struct batch *b, struct payload
 
 struct writer_totals { /* P2, per destination, as of the last commit */
 	uint64_t accepted, delivered, dead_lettered, expired, dropped, merged, spooled; /* dead_lettered: held now; expired: held once */
-	uint64_t batches;
+	uint64_t batches, bytes; /* that wait */
 	int64_t oldest_ms; /* oldest sample that waits; 0: none */
+	uint64_t queue_max; /* of bytes; 0: no limit of its own */
+	uint64_t refused;   /* deliveries, since the start, for want of room in this queue */
+	bool full;
 };
 
 /* Opens (or makes) the spool; blocks until recovered. dests: names in configuration order; ids are kept in the spool by name. */
@@ -89,7 +92,8 @@ const uint8_t *writer_spool_id(const struct writer *w);            /* 16 bytes *
 bool writer_is_full(const struct writer *w); /* nothing new is stored now */
 void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
 void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg);
-const struct writer_totals *writer_totals(const struct writer *w, uint32_t dest);
+struct writer_totals writer_totals(struct writer *w, uint32_t dest);
+void writer_metrics(struct writer *w); /* sets the gauges of the spool and of all queues */
 uint64_t writer_bytes_used(const struct writer *w);
 
 void writer_store(struct writer *w, struct store_request *r);

@@ -69,12 +69,12 @@ struct writer {
 	size_t cache_max;
 	uint64_t max_bytes;
 
-	pthread_mutex_t lock; /* guards the next six */
+	pthread_mutex_t lock; /* guards the next six, of which the last belongs to whoever asks */
 	pthread_cond_t wanted;
 	struct queue in, out;
 	bool stop;
 	struct view published;
-	struct writer_totals *published_totals;
+	struct writer_totals *totals;
 
 	/* of the database thread */
 	struct queue held; /* settlements that a full disk keeps from being written */
@@ -87,7 +87,6 @@ struct writer {
 	bool noting;
 	struct view view;
 	struct sources *sources;
-	struct writer_totals *totals;
 	uint32_t n_dests;
 	char **dest_names; /* by id */
 	struct store_request **pending;

@@ -166,8 +166,8 @@ void writer_publish(struct writer *w, struct queue *answers)
 	pthread_mutex_lock(&w->lock);
 	queue_join(&w->out, answers);
 	w->published = w->now;
-	for (uint32_t d = 1; d <= w->n_dests; d++)
-		w->published_totals[d] = *spool_totals(w->spool, d);
+	for (uint32_t d; (d = spool_next_change(w->spool));)
+		w->totals[d] = *spool_totals(w->spool, d);
 	pthread_mutex_unlock(&w->lock);
 	uint64_t one = 1;
 	while (news && write(w->wake_fd, &one, sizeof one) < 0 && errno == EINTR)

@@ -11,8 +11,9 @@ struct settings *spool_settings_new(const char *dir)
 {
 	static char names[2][2] = {"a", "b"};
 	static struct dest_settings dests[2];
-	dests[0] = (struct dest_settings){.name = names[0], .shards = 4};
-	dests[1] = (struct dest_settings){.name = names[1], .shards = 4};
+	static char refuse[] = "refuse";
+	for (size_t i = 0; i < 2; i++)
+		dests[i] = (struct dest_settings){.name = names[i], .shards = 4, .on_full = refuse};
 	struct settings *s = sp_new(struct settings);
 	s->spool_dir = (char *)dir;
 	s->spool_max = 64 << 20;

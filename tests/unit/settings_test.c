@@ -136,6 +136,7 @@ static void the_rules_between_settings_hold(void **state)
 	    {SP_ROLE_SHIP, D("external_labels: {quantile: x}"), "is not the name of a label"},
 	    {SP_ROLE_SHIP, D("logzio: {bugs: [all]}"), "right is lowercase_values|"},
 	    {SP_ROLE_SHIP, D("backoff: {min: 2s}"), "backoff.unreachable_max is less than backoff.min"},
+	    {SP_ROLE_SHIP, D("on_full: drop, queue_max: 8GiB"), "destinations.main.queue_max is too large"},
 	    {SP_ROLE_SHIP, D("probe: {min: 20m}"), "probe.max is less than probe.min"},
 	    {SP_ROLE_SHIP, "destinations: {main: {receiver: logzio, bearer_token_file: /t}}\n", NULL},
 	    {SP_ROLE_SHIP, "destinations: {main: {receiver: mimir}}\n", "destinations.main.url is missing"},

@@ -1,0 +1,82 @@
+"""Several destinations: one that is away until its queue is full, as on_full says, and the others beside it."""
+from lib import cloudwatch, mapping, receiver, relay
+
+MINUTE = 1700000040000
+QUICK = {"backoff": {"min": "20ms", "unreachable_max": "100ms"}}
+
+
+def body(n):
+    """One minute of some series: (points, body)."""
+    points = cloudwatch.some_points(400, MINUTE + n * 60000, seed=n, noisy=True)
+    return points, cloudwatch.body([cloudwatch.record(points, "otlp10")])
+
+
+def two(healthy, away, **limits):
+    return {"destinations": {"main": {**QUICK}, "other": {"url": away.url, **QUICK, **limits}},
+            "keys": {"only_main": {"value": "only-main-key", "destinations": ["main"]}}}
+
+
+def stored(sink):
+    return {s: dict(v) for s, v in sink.samples().items()}
+
+
+def balanced(r, *names):
+    for name in names:
+        accepted, rest = r.books(name)
+        assert accepted == rest > 0, name
+
+
+def full_and_over(r, action):
+    """One log line each."""
+    relay.wait_for(lambda: r.events("queue.has_room"))
+    assert [e["destination"] for e in r.events("queue.full") + r.events("queue.has_room")] == ["other", "other"]
+    assert r.events("queue.has_room")[0][action] > 0
+    assert r.metric("standpipe_queue_full", destination="other") == 0
+
+
+def test_refuse_loses_nothing_anywhere():
+    healthy, away = receiver.Receiver(), receiver.Receiver()
+    away.stop()
+    with relay.Relay(healthy.url, two(healthy, away, queue_max="600KiB")) as r:
+        points, n = [], 0
+        while (answer := r.post(body(n)[1])).status == 200:
+            points += body(n)[0]
+            n += 1
+        assert n > 3 and answer.status == 503 and answer.error().startswith("E_STORE: "), answer.body
+        assert r.metric("standpipe_queue_full", destination="other") == 1 and r.metric("standpipe_queue_full", destination="main") == 0
+        assert r.metric("standpipe_queue_refused_deliveries_total", destination="other") == 1
+        assert r.ready()  # what does not concern it is taken:
+        own, data = body(1000)
+        assert r.post(data, key="only-main-key").status == 200
+        relay.wait_for(lambda: stored(healthy) == mapping.expected(points + own))
+        away.start()
+        relay.wait_for(lambda: r.post(body(n)[1]).status == 200)  # as Firehose tries again
+        r.drained()
+        assert stored(healthy) == mapping.expected(points + own + body(n)[0])
+        assert stored(away) == mapping.expected(points + body(n)[0])
+        balanced(r, "main", "other")
+        assert r.metric("standpipe_samples_dropped_total") == 0
+        full_and_over(r, "refused_deliveries")
+
+
+def test_drop_costs_nobody_else_a_503():
+    healthy, away = receiver.Receiver(), receiver.Receiver()
+    away.stop()
+    with relay.Relay(healthy.url, two(healthy, away, on_full="drop", queue_max="600KiB")) as r:
+        points = []
+        for n in range(12):
+            new, data = body(n)
+            assert r.post(data).status == 200
+            points += new
+        relay.wait_for(lambda: stored(healthy) == mapping.expected(points))
+        dropped = r.metric("standpipe_samples_dropped_total", destination="other")
+        assert dropped > 0 and r.metric("standpipe_samples_dropped_total", destination="main") == 0
+        balanced(r, "main", "other")
+        away.start()
+        r.drained()
+        kept = {(s, at): v for s, samples in stored(away).items() for at, v in samples.items()}
+        want = {(s, at): v for s, samples in mapping.expected(points).items() for at, v in samples.items()}
+        assert kept.items() <= want.items() and len(kept) == len(want) - dropped
+        assert not {(s, at) for s, at in want if at == MINUTE} - set(kept)  # the oldest is there
+        balanced(r, "main", "other")
+        full_and_over(r, "dropped_samples")
