@@ -366,7 +366,7 @@ static enum sp_status encode_groups(struct converter *c, const struct convert_in
 			return sp_fail(why, SP_TOO_BIG, "more than %d mapping groups for one delivery", ENCODERS_KEPT);
 		status = get_encoder(c, tenant->groups[i], &encoder, why);
 		if (status == SP_OK)
-			status = encoder_run(encoder, points, attributes, in->now_ms, c->arena, &c->groups[out->n_groups]);
+			status = encoder_run(encoder, points, attributes, in, c->arena, &c->groups[out->n_groups]);
 		if (status == SP_OK)
 			out->samples += c->groups[out->n_groups++].samples;
 	}

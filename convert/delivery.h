@@ -17,7 +17,7 @@ struct convert_in {
 	size_t max_inflated;
 	bool has_request_id;
 	struct sp_bytes request_id, source_arn, common_attributes;
-	struct sp_bytes key_name; /* chooses the groups */
+	struct sp_bytes key_name; /* chooses the groups, and may be a lane */
 	int64_t now_ms; /* own clock; the envelope's timestamp guards against a slow one */
 };
 
@@ -26,6 +26,13 @@ struct convert_slice {
 	uint64_t off;
 	int64_t min_ms, max_ms;
 	const char *dead_reason; /* not NULL: these samples become dead letters, no receiver is asked */
+	uint32_t lane;           /* place in the group's lanes, when it has any */
+};
+
+/* Samples of one tenant. */
+struct convert_lane {
+	struct sp_bytes name; /* empty: the sender gave no usable one */
+	uint64_t merged, dropped;
 };
 
 /* A number for the metrics. */
@@ -40,8 +47,11 @@ struct convert_group {
 	struct sp_bytes payload;
 	const struct convert_slice *slices;
 	size_t n_slices;
-	uint64_t samples, merged;
-	uint64_t dropped;     /* samples older than the group's max_age */
+	uint64_t samples;
+	uint64_t merged;      /* of a group without lanes */
+	uint64_t dropped;     /* likewise: samples older than the group's max_age */
+	const struct convert_lane *lanes;
+	size_t n_lanes;       /* 0: the group's destinations have none */
 	struct sp_bytes info; /* what the metrics are (proto/info.h) */
 	const struct convert_count *counts; /* what filters and rules did */
 	size_t n_counts;

@@ -1,6 +1,7 @@
 #include "convert/encode.h"
 
 #include "common/alloc.h"
+#include "convert/lanes.h"
 #include "convert/rewrite.h"
 #include "convert/sketches.h"
 #include "convert/slices.h"
@@ -10,7 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum further_count { COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, FURTHER_COUNTS };
+enum further_count { COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, COUNT_LANELESS, FURTHER_COUNTS };
 
 struct encoder {
 	uint32_t id, shards;
@@ -21,7 +22,8 @@ struct encoder {
 	struct sp_buf info, entries; /* entries: of info */
 	struct sp_buf informed; /* a bit for each metric whose entry is written, or left out */
 	uint64_t uninformed;    /* metrics left out, ever */
-	uint64_t merged, dropped;
+	struct lanes lanes;
+	uint64_t laneless; /* samples that could have had a lane of their own, ever */
 	struct rewriter *rewriter; /* NULL: the group has no rules */
 	int64_t max_age_ms; /* 0: no limit */
 	struct convert_count *counts; /* of the filter's verdicts, of the rules, then enum further_count */
@@ -37,10 +39,11 @@ struct encoder {
 
 /* A point in the order it will be written. Integers only: strings are too dear to compare. */
 struct item {
-	uint64_t key; /* shard (8 bits), metric (24 bits), upper half of the identity */
+	uint64_t key; /* bin: shard of a lane (16 bits), metric (24 bits), upper part of the identity */
 	uint32_t point;
 };
-#define SHARDS_MAX 256
+#define SHARDS_MAX 64
+static_assert(SHARDS_MAX * (LANES_OF_DELIVERY + 1) <= 1 << 16, "bins");
 #define METRICS_MAX ((uint32_t)1 << 24)
 
 /* Points with equal labels, ascending in time, later arrivals behind earlier ones. */
@@ -69,7 +72,7 @@ static void make_counts(struct encoder *e)
 {
 	static const enum sp_metric further[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = M_CONVERT_NAME_COLLISIONS,
 	    [COUNT_MENDED] = M_CONVERT_MENDED_VALUES, [COUNT_CUT] = M_CONVERT_LABELS_CUT, [COUNT_LIMITED] = M_CONVERT_RELABEL_LIMITED,
-	    [COUNT_UNINFORMED] = M_CONVERT_UNINFORMED};
+	    [COUNT_UNINFORMED] = M_CONVERT_UNINFORMED, [COUNT_LANELESS] = M_CONVERT_LANELESS};
 	const struct filter *filter = mapping_filter(e->mapping);
 	e->n_verdicts = filter ? (size_t)filter_verdicts(filter) : 0;
 	e->n_counts = e->n_verdicts + e->n_rules + FURTHER_COUNTS;
@@ -88,7 +91,7 @@ static void update_counts(struct encoder *e)
 	const struct rewriter *w = e->rewriter;
 	uint64_t now[FURTHER_COUNTS] = {[COUNT_COLLISIONS] = mapping_collisions(e->mapping),
 	    [COUNT_MENDED] = mapping_mended(e->mapping), [COUNT_CUT] = w ? rewriter_cut(w) : mapping_cut(e->mapping), [COUNT_LIMITED] = w ? rewriter_limited(w) : 0,
-	    [COUNT_UNINFORMED] = e->uninformed};
+	    [COUNT_UNINFORMED] = e->uninformed, [COUNT_LANELESS] = e->laneless};
 	for (size_t i = 0; i < FURTHER_COUNTS; i++) {
 		e->counts[e->n_counts - FURTHER_COUNTS + i].n = now[i] - e->seen[i];
 		e->seen[i] = now[i];
@@ -108,6 +111,8 @@ enum sp_status encoder_new(const Standpipe__Group *group, size_t budget, struct 
 		e->stat_hash[stat] = series_hash(&mapping_preset(e->mapping)->fixed[stat]);
 	if (status == SP_OK)
 		status = rewriter_new(group, &e->rewriter, why);
+	if (status == SP_OK)
+		status = lanes_init(&e->lanes, group->lane_by, why);
 	if (status != SP_OK) {
 		encoder_free(&e);
 		return status;
@@ -134,6 +139,7 @@ void encoder_free(struct encoder **ep)
 	for (size_t i = 0; i < e->n_rules; i++)
 		sp_free((void *)(uintptr_t)e->counts[e->n_verdicts + i].label);
 	slices_free(&e->slices);
+	lanes_free(&e->lanes);
 	sp_buf_free(&e->info);
 	sp_buf_free(&e->entries);
 	sp_buf_free(&e->informed);
@@ -181,7 +187,7 @@ static size_t push_sample(struct encoder *e, struct rw_sample *v, size_t n, int6
 {
 	bool again = n > 0 && v[n - 1].ms == ms;
 	n -= again;
-	e->merged += again;
+	e->lanes.v[e->slices.lane].merged += again;
 	v[n] = (struct rw_sample){ms, value};
 	return n + 1;
 }
@@ -406,11 +412,11 @@ static enum sp_status inform(struct encoder *e, const struct mapped *m)
 	return SP_OK;
 }
 
-static enum sp_status write_run(struct encoder *e, const struct run *r, uint32_t shard, struct sp_arena *arena)
+static enum sp_status write_run(struct encoder *e, const struct run *r, struct sp_arena *arena)
 {
-	enum sp_status status = slices_shard(&e->slices, shard);
+	enum sp_status status = SP_OK;
 	count_metric(e, &r->mapped[r->items[0].point]);
-	if (status == SP_OK && !e->slices.dead_reason)
+	if (!e->slices.dead_reason)
 		status = inform(e, &r->mapped[r->items[0].point]);
 	if (status == SP_OK && r->values)
 		return add_rewritten(e, r);
@@ -440,8 +446,13 @@ static enum sp_status write_items(
 {
 	enum sp_status status = SP_OK;
 	size_t ties_end = 0;
+	uint32_t bin = UINT32_MAX;
 	for (size_t i = 0, end; i < n && status == SP_OK; i = end) {
 		prefetch(items, i, n, r);
+		if (items[i].key >> 48 != bin) {
+			bin = (uint32_t)(items[i].key >> 48);
+			status = slices_shard(&e->slices, bin / e->shards, bin % e->shards);
+		}
 		if (i >= ties_end) {
 			for (ties_end = i + 1; ties_end < n && items[ties_end].key == items[i].key; ties_end++)
 				;
@@ -452,7 +463,8 @@ static enum sp_status write_items(
 			;
 		r->items = &items[i];
 		r->n = end - i;
-		status = write_run(e, r, (uint32_t)(items[i].key >> 56), arena);
+		if (status == SP_OK)
+			status = write_run(e, r, arena);
 	}
 	return status == SP_OK ? slices_close(&e->slices) : status;
 }
@@ -506,7 +518,8 @@ static bool batch_make(struct batch *b, size_t cap, bool has_values, struct sp_a
 static struct item item_of(const struct encoder *e, const struct batch *b, size_t i)
 {
 	const struct mapped *m = &b->mapped[i];
-	return (struct item){m->identity % e->shards << 56 | (uint64_t)m->metric << 32 | m->identity >> 32, (uint32_t)i};
+	uint64_t bin = m->lane * e->shards + m->identity % e->shards;
+	return (struct item){bin << 48 | (uint64_t)m->metric << 24 | m->identity >> 40, (uint32_t)i};
 }
 
 /* Counts the next of b->mapped. Those that are sent become items at once. SP_NO_MEM: too many names. */
@@ -554,8 +567,11 @@ static enum sp_status map_point(
 		return status;
 	if (out->dropped_by >= 0) {
 		e->counts[out->dropped_by].n++;
-	} else if (stamp(e, p) < oldest_ms) {
-		e->dropped += list_samples(e, p, out, NULL);
+		return SP_OK;
+	}
+	out->lane = lanes_of(&e->lanes, p);
+	if (stamp(e, p) < oldest_ms) {
+		e->lanes.v[out->lane].dropped += list_samples(e, p, out, NULL);
 		out->fate = FATE_GONE;
 	}
 	return SP_OK;
@@ -639,27 +655,40 @@ static enum sp_status rewrite_points(
 	return status;
 }
 
+/* Tenants that a receiver was to tell apart, and cannot. */
+static void count_laneless(struct encoder *e)
+{
+	for (size_t i = 0; e->lanes.by != LANES_NONE && i < e->slices.n; i++)
+		if (e->lanes.v[e->slices.v[i].lane].name.n == 0)
+			e->laneless += e->slices.v[i].samples;
+}
+
 enum sp_status encoder_run(struct encoder *e, const struct cw_points *points, const struct attributes *attributes,
-	int64_t now_ms, struct sp_arena *arena, struct convert_group *out)
+	const struct convert_in *in, struct sp_arena *arena, struct convert_group *out)
 {
 	mapping_begin(e->mapping, attributes);
 	slices_begin(&e->slices);
-	e->merged = e->dropped = 0;
+	lanes_begin(&e->lanes, attributes, in->key_name);
 	e->metric = UINT32_MAX;
 	sp_buf_clear(&e->entries);
 	sp_buf_clear(&e->informed);
 	for (size_t i = 0; i < e->n_counts; i++)
 		e->counts[i].n = 0;
 	struct sp_arena_mark mark = sp_arena_mark(arena);
-	int64_t oldest_ms = e->max_age_ms ? now_ms - e->max_age_ms : INT64_MIN;
+	int64_t oldest_ms = e->max_age_ms ? in->now_ms - e->max_age_ms : INT64_MIN;
 	enum sp_status status = (e->rewriter ? rewrite_points : write_points)(e, points, oldest_ms, arena);
 	sp_arena_rewind(arena, mark);
+	count_laneless(e);
 	update_counts(e);
 	info_pack(&e->entries, &e->info);
-	if (status == SP_OK) {
-		*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->slices.payload), .slices = e->slices.v,
-			.n_slices = e->slices.n, .samples = e->slices.samples, .merged = e->merged, .dropped = e->dropped,
-			.info = sp_buf_view(&e->info), .counts = e->counts, .n_counts = e->n_counts};
+	if (status != SP_OK)
+		return status;
+	*out = (struct convert_group){.id = e->id, .payload = sp_buf_view(&e->slices.payload), .slices = e->slices.v,
+		.n_slices = e->slices.n, .samples = e->slices.samples, .info = sp_buf_view(&e->info), .counts = e->counts,
+		.n_counts = e->n_counts, .lanes = e->lanes.v, .n_lanes = e->lanes.by == LANES_NONE ? 0 : e->lanes.n};
+	if (e->lanes.by == LANES_NONE) {
+		out->merged = e->lanes.v[0].merged;
+		out->dropped = e->lanes.v[0].dropped;
 	}
-	return status;
+	return SP_OK;
 }

@@ -1,5 +1,5 @@
 /* encode - the points of a delivery become the slices of one group of the plan: remote write 1.0 bodies, one shard
- * each.
+ * of one lane each.
  *
  * Within a slice series are ordered by metric, so that snappy finds the names again, and a series occurs once, its
  * samples ascending. Equal series and time: the last to arrive wins, the others are counted as merged. Values that are
@@ -30,9 +30,9 @@ struct sketches;
 void encoder_count(struct encoder *e, struct sketches *sketches);
 /* After a large delivery: gives back what usual ones do not need. The last result is gone. */
 void encoder_rest(struct encoder *e);
-/* attributes: of the delivery, NULL when there are none. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in
+/* attributes: of the delivery, NULL when there are none; of `in` only its time and key name count. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in
  * the arena. */
 SP_CHECKED enum sp_status encoder_run(struct encoder *e, const struct cw_points *points,
-	const struct attributes *attributes, int64_t now_ms, struct sp_arena *arena, struct convert_group *out);
+	const struct attributes *attributes, const struct convert_in *in, struct sp_arena *arena, struct convert_group *out);
 
 #endif

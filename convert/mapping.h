@@ -37,6 +37,7 @@ struct mapped {
 	int dropped_by; /* -1, or the filter's verdict on the point; then nothing else is set but the fate, FATE_GONE */
 	uint8_t fate;	/* enum fate */
 	uint8_t wants;  /* a bit for each enum naming_stat that becomes series */
+	uint16_t lane;  /* the encoder's (lanes.h) */
 };
 
 /* budget bounds the kept names of one delivery. SP_CONFIG when the group asks for what this release does not know. */

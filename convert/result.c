@@ -20,6 +20,18 @@ void result_counts(const struct convert_out *out, char *account_text, size_t acc
 	counts->account = account_text;
 }
 
+/* NULL: the arena is spent. */
+static char *text_copy(struct sp_bytes s, struct sp_arena *a)
+{
+	char *copy = sp_arena_alloc(a, s.n + 1);
+	if (!copy)
+		return NULL;
+	if (s.n)
+		memcpy(copy, s.p, s.n);
+	copy[s.n] = '\0';
+	return copy;
+}
+
 /* n messages of one type and the array of pointers to them that protobuf-c wants; false when the arena is spent. */
 static bool message_array(struct sp_arena *a, size_t n, size_t size, void **messages, void ***pointers)
 {
@@ -31,6 +43,25 @@ static bool message_array(struct sp_arena *a, size_t n, size_t size, void **mess
 		p[i] = m + i * size;
 	*messages = m;
 	*pointers = p;
+	return true;
+}
+
+static bool fill_lanes(const struct convert_group *g, Standpipe__StoreGroup *out, struct sp_arena *a)
+{
+	void *messages, **pointers;
+	if (!message_array(a, g->n_lanes, sizeof(Standpipe__Lane), &messages, &pointers))
+		return false;
+	out->n_lanes = g->n_lanes;
+	out->lanes = (Standpipe__Lane **)pointers;
+	for (size_t i = 0; i < g->n_lanes; i++) {
+		Standpipe__Lane *to = out->lanes[i];
+		standpipe__lane__init(to);
+		to->name = text_copy(g->lanes[i].name, a);
+		to->merged = g->lanes[i].merged;
+		to->dropped = g->lanes[i].dropped;
+		if (!to->name)
+			return false;
+	}
 	return true;
 }
 
@@ -59,8 +90,9 @@ static bool fill_group(const struct convert_group *g, Standpipe__StoreGroup *out
 		to->min_ms = from->min_ms;
 		to->max_ms = from->max_ms;
 		to->dead_reason = (char *)(from->dead_reason ? from->dead_reason : "");
+		to->lane = g->n_lanes ? from->lane + 1 : 0;
 	}
-	return true;
+	return fill_lanes(g, out, a);
 }
 
 static void fill_item(
@@ -139,14 +171,8 @@ static bool fill_store(
 	m->key_name = job->key_name;
 	m->source_arn = job->source_arn;
 	m->received_ms = job->received_ms;
-	char *id = sp_arena_alloc(a, out->request_id.n + 1);
-	if (!id)
-		return false;
-	if (out->request_id.n)
-		memcpy(id, out->request_id.p, out->request_id.n);
-	id[out->request_id.n] = '\0';
-	m->request_id = id;
-	return true;
+	m->request_id = text_copy(out->request_id, a);
+	return m->request_id != NULL;
 }
 
 enum sp_status result_make(struct result *r, const Standpipe__Job *job, const struct convert_out *out,

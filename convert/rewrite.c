@@ -122,7 +122,7 @@ static enum sp_status write_labels(struct rewriter *w, struct sp_arena *arena, s
 enum sp_status rewrite_series(struct rewriter *w, struct mapping *mapping, const struct mapped *in,
     const struct naming_series *series, struct sp_arena *arena, struct mapped *out)
 {
-	*out = (struct mapped){.wants = in->wants, .from = in->from};
+	*out = (struct mapped){.wants = in->wants, .from = in->from, .lane = in->lane};
 	enum sp_status status = take_labels(w, in, series, arena);
 	if (status == SP_OK)
 		status = relabel_run(w->rules, &w->labels, arena, &out->dropped_by);

@@ -16,11 +16,13 @@ struct series {
 	struct settings *settings;
 	struct sp_arena *arena;
 	struct sp_buf raw;
+	const char *key, *lane_by; /* key: NULL when none was given */
 };
 
 static enum sp_status set_group(struct series *s, const Standpipe__Group *group, struct sp_why *why)
 {
 	enum sp_status status = encoder_new(group, 0, &s->encoder, why);
+	s->lane_by = group->lane_by;
 	if (status == SP_OK && s->plan) {
 		s->labels = account_labels_new(&s->plan->message);
 		encoder_accounts(s->encoder, s->labels);
@@ -122,6 +124,7 @@ static enum sp_status choose(
 		return sp_fail(why, SP_CONFIG, "destination %.64s gets nothing of key %.64s", s->settings->dests[number].name, key);
 	Standpipe__Group group = *found;
 	group.naming = naming ? (char *)naming : group.naming;
+	s->key = key;
 	return set_group(s, &group, why);
 }
 
@@ -169,13 +172,27 @@ static enum sp_status print_slice(struct series *s, struct sp_bytes block, size_
 	return status == SP_NOT_FOUND ? SP_OK : status;
 }
 
+/* What is not known here is what the delivery would say. */
+static void print_lane(const struct series *s, const struct convert_group *g, struct sp_buf *out)
+{
+	struct sp_bytes name = g->lanes[0].name;
+	bool of_delivery = strcmp(s->lane_by, "account") != 0;
+	sp_buf_str(out, "# lane ");
+	if (name.n || !of_delivery)
+		sp_buf_json(out, name);
+	else
+		sp_buf_printf(out, "by %s of the delivery", s->lane_by);
+	sp_buf_u8(out, '\n');
+}
+
 enum sp_status series_print(struct series *s, const struct cw_point *p, struct sp_buf *out)
 {
 	struct cw_point copy = *p;
 	struct cw_points points = {&copy, 1, 1};
+	struct convert_in in = {.now_ms = p->end_ms, .key_name = sp_str(s->key ? s->key : "")};
 	struct convert_group group;
 	bool explained = false;
-	enum sp_status status = encoder_run(s->encoder, &points, NULL, p->end_ms, s->arena, &group);
+	enum sp_status status = encoder_run(s->encoder, &points, NULL, &in, s->arena, &group);
 	for (size_t i = 0; status == SP_OK && i < group.n_counts; i++) {
 		const struct convert_count *c = &group.counts[i];
 		if (c->n && c->metric == M_CONVERT_FILTERED)
@@ -184,6 +201,8 @@ enum sp_status series_print(struct series *s, const struct cw_point *p, struct s
 			sp_buf_printf(out, "# %" PRIu64 " series dropped by write_relabel_configs.%s\n", c->n, c->label);
 		explained |= c->n > 0 && c->label;
 	}
+	if (status == SP_OK && group.n_lanes && group.n_slices)
+		print_lane(s, &group, out);
 	for (size_t i = 0; status == SP_OK && i < group.n_slices; i++) {
 		if (group.slices[i].dead_reason)
 			sp_buf_printf(out, "# dead letter, %s:\n", group.slices[i].dead_reason);

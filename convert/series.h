@@ -16,7 +16,8 @@ SP_CHECKED enum sp_status series_new(const char *naming, struct series **out, st
 SP_CHECKED enum sp_status series_of_config(const char *config, const char *destination, const char *key, const char *naming,
     struct series **out, struct sp_why *why);
 void series_free(struct series **s);
-/* Appends the lines of one point; a line that begins with "#" says what of it is dropped or becomes a dead letter, and why. */
+/* Appends the lines of one point; a line that begins with "#" says what of it is dropped or becomes a dead letter, and
+ * why, or whose lane it is. */
 SP_CHECKED enum sp_status series_print(struct series *s, const struct cw_point *p, struct sp_buf *out);
 
 #endif

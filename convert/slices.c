@@ -31,14 +31,15 @@ void slices_begin(struct slices *s)
 	sp_buf_clear(&s->payload);
 	sp_buf_clear(&s->raw);
 	s->open = (struct rw_totals){0};
-	s->shard = 0;
+	s->lane = s->shard = 0;
 	s->n = 0;
 	s->samples = 0;
 }
 
-enum sp_status slices_shard(struct slices *s, uint32_t shard)
+enum sp_status slices_shard(struct slices *s, uint32_t lane, uint32_t shard)
 {
-	enum sp_status status = shard != s->shard ? slices_close(s) : SP_OK;
+	enum sp_status status = shard != s->shard || lane != s->lane ? slices_close(s) : SP_OK;
+	s->lane = lane;
 	s->shard = shard;
 	return status;
 }
@@ -84,7 +85,7 @@ static enum sp_status add_slice(struct slices *s, struct sp_bytes raw, const str
 	}
 	s->v[s->n++] = (struct convert_slice){.shard = s->shard, .len = (uint32_t)(s->payload.n - off),
 		.raw_len = (uint32_t)raw.n, .series = t->series, .samples = t->samples, .off = off, .min_ms = t->min_ms,
-		.max_ms = t->max_ms, .dead_reason = s->dead_reason};
+		.max_ms = t->max_ms, .dead_reason = s->dead_reason, .lane = s->lane};
 	s->samples += t->samples;
 	return SP_OK;
 }

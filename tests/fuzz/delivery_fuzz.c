@@ -52,6 +52,7 @@ static void check_group(const struct convert_group *g)
 		struct sp_bytes in = sp_buf_view(&raw);
 		struct rw_totals t;
 		expect(rw_count(in, &t, NULL) == SP_OK);
+		expect(c->lane < g->n_lanes || (c->lane == 0 && g->n_lanes == 0));
 		expect(t.series == c->series && t.samples == c->samples && t.min_ms == c->min_ms && t.max_ms == c->max_ms);
 		struct rw_series s;
 		while (rw_next(&in, &s, NULL) == SP_OK)
@@ -77,6 +78,7 @@ static struct converter *new_converter(void)
 		g[i].id = (uint32_t)i;
 		g[i].naming = (char *)(uintptr_t)naming[i];
 		g[i].shards = 3;
+		g[i].lane_by = (char *)(i % 2 ? "account" : "");
 		g[i].max_samples = 50;
 	}
 	g[GROUPS - 1].bugs = (char **)(uintptr_t)bugs;
@@ -107,8 +109,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (status == SP_OK) {
 		expect(out.http_status == 0);
 		for (size_t i = 0; i < out.n_groups; i++) {
-			check_group(&out.groups[i]);
-			expect(out.groups[i].merged >= out.groups[i].samples);
+			const struct convert_group *g = &out.groups[i];
+			uint64_t merged = g->merged;
+			for (size_t k = 0; k < g->n_lanes; k++)
+				merged += g->lanes[k].merged;
+			check_group(g);
+			expect(merged >= g->samples);
 		}
 	}
 	sp_buf_free(&body);

@@ -186,6 +186,7 @@ destinations:
   main:
     url: http://127.0.0.1:1/
     statistics: [sum, maximum]
+    lanes: {by: account, header: X-Scope-OrgID}
     filters:
       - {name: no_ebs, action: exclude, namespace: AWS/EBS}
     write_relabel_configs:
@@ -207,11 +208,12 @@ def test_it_explains_what_becomes_of_each_point(tmp_path):
     assert run.stdout.decode().splitlines() == [
         '2023-11-14T22:15:00Z json 1234 eu-west-1 AWS/EC2/CPUUtilization{InstanceId="i-1"} unit= count=2 sum=10 min=1 max=9',
         "  # 1 series dropped by write_relabel_configs.0",
+        '  # lane "1234"',
         f'  aws_ec2_cpuutilization_sum{{account_id="1234", instance_id="i-1", region="eu-west-1", team="blue"}} 10 {T0 + 60000}',
         '2023-11-14T22:15:00Z json 1234 eu-west-1 AWS/EBS/VolumeReadOps{VolumeId="v-1"} unit= count=2 sum=10 min=1 max=9',
         "  # dropped by filter no_ebs"]
     run = subprocess.run([*command, "--json", "-"], input=cw.body([cw.record(points, "json")]), capture_output=True, timeout=60)
-    assert [(x["metric"], len(x["series"])) for x in map(json.loads, run.stdout.splitlines())] == [("CPUUtilization", 2), ("VolumeReadOps", 1)]
+    assert [(x["metric"], len(x["series"])) for x in map(json.loads, run.stdout.splitlines())] == [("CPUUtilization", 3), ("VolumeReadOps", 1)]
     run = subprocess.run([*command, "--destination", "other", "-"], input=b"", capture_output=True, timeout=60)
     assert run.returncode == 78 and b"there is no destination other" in run.stderr
 

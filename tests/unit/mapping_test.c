@@ -13,7 +13,7 @@
 
 #define MINUTE 60000
 #define T0 1700000040000
-#define NOW_MS (T0 + 10 * MINUTE)
+static const struct convert_in now = {.now_ms = T0 + 10 * MINUTE};
 
 static Standpipe__Group cloudwatch_group(void)
 {
@@ -64,7 +64,7 @@ static struct convert_group run_with(
 	struct sp_arena *arena = sp_arena_new(0);
 	struct cw_points points = {(struct cw_point *)(uintptr_t)p, n, n};
 	struct convert_group g;
-	assert_int_equal(encoder_run(e, &points, attributes, NOW_MS, arena, &g), SP_OK);
+	assert_int_equal(encoder_run(e, &points, attributes, &now, arena, &g), SP_OK);
 	assert_int_equal(sp_arena_used(arena), 0);
 	sp_arena_free(&arena);
 	return g;
@@ -511,11 +511,11 @@ static void memory_is_bounded(void **state)
 	struct cw_points points = {m.p, 600, 600};
 	struct sp_arena *small = sp_arena_new(20000), *arena = sp_arena_new(0);
 	assert_int_equal(encoder_new(&g, 1000, &e, NULL), SP_OK); /* too little for the payload */
-	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, arena, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, NULL, &now, arena, &out), SP_NO_MEM);
 	encoder_free(&e);
 	assert_int_equal(encoder_new(&g, 0, &e, NULL), SP_OK);
-	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, small, &out), SP_NO_MEM);
-	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, arena, &out), SP_OK); /* and it goes on */
+	assert_int_equal(encoder_run(e, &points, NULL, &now, small, &out), SP_NO_MEM);
+	assert_int_equal(encoder_run(e, &points, NULL, &now, arena, &out), SP_OK); /* and it goes on */
 	encoder_free(&e);
 	sp_arena_free(&small);
 	sp_arena_free(&arena);
@@ -871,7 +871,7 @@ static void rules_take_no_more_memory_than_a_portion(void **state)
 	struct cw_points points = {m.p, 600, 600};
 	struct sp_arena *arena = sp_arena_new(6 << 20);
 	assert_int_equal(encoder_new(&g, 2 << 20, &e, NULL), SP_OK);
-	assert_int_equal(encoder_run(e, &points, NULL, NOW_MS, arena, &out), SP_OK);
+	assert_int_equal(encoder_run(e, &points, NULL, &now, arena, &out), SP_OK);
 	assert_int_equal(out.samples, 600 * 5);
 	assert_int_equal(out.merged, 0);
 	encoder_free(&e);
