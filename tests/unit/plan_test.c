@@ -38,7 +38,7 @@ static void equal_mappings_share_a_group(void **state)
 	struct settings *s = settings_of("destinations:\n"
 					 "  a: {url: 'http://127.0.0.1:1/a'}\n"
 					 "  b: {url: 'http://127.0.0.1:1/b', external_labels: {site: x}}\n"
-					 "  c: {url: 'http://127.0.0.1:1/c', receiver: mimir}\n"
+					 "  c: {url: 'http://127.0.0.1:1/c', receiver: thanos}\n"
 					 "  d: {url: 'http://127.0.0.1:1/d', timestamp: start}\n");
 	struct plan *p = plan_new(s, NULL, (const uint32_t[]){7, 8, 9, 10});
 	(void)state;
@@ -77,7 +77,7 @@ static void the_epoch_is_the_content(void **state)
 	(void)state;
 	assert_true(one != 0);
 	assert_true(one == epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a'}}"));
-	assert_true(one == epoch_of("destinations: {other: {url: 'http://127.0.0.1:2/b', receiver: mimir}}"));
+	assert_true(one == epoch_of("destinations: {other: {url: 'http://127.0.0.1:2/b', receiver: thanos}}"));
 	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', shards: 8}}"));
 	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', external_labels: {b: c}}}"));
 	assert_true(one != epoch_of("destinations: {a: {url: 'http://127.0.0.1:1/a', lanes: {by: account, header: X}}}"));
