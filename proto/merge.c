@@ -31,6 +31,7 @@ struct merge {
 	struct rw_sample *run; /* samples of one series, to be written */
 	size_t n_series, cap_series, n_samples, cap_samples, n_slots, cap_run;
 	size_t samples_len; /* bytes of the samples when they are written */
+	bool unordered;     /* any of them */
 };
 
 struct merge *merge_new(void)
@@ -56,6 +57,7 @@ void merge_clear(struct merge *m)
 {
 	sp_buf_clear(&m->labels);
 	m->n_series = m->n_samples = m->samples_len = 0;
+	m->unordered = false;
 	if (m->slots)
 		memset(m->slots, 0xff, m->n_slots * sizeof *m->slots);
 }
@@ -69,6 +71,11 @@ size_t merge_raw_len(const struct merge *m)
 {
 	/* The longest head of a series: tag and five bytes of length. */
 	return m->labels.n + m->samples_len + 6 * m->n_series;
+}
+
+bool merge_is_unordered(const struct merge *m)
+{
+	return m->unordered;
 }
 
 /* ---- adding ---- */
@@ -143,6 +150,7 @@ static bool add_sample(struct merge *m, struct series *s, struct rw_sample v)
 		struct sample *before = &m->samples[s->last];
 		before->next = at;
 		s->unordered |= v.ms <= before->v.ms;
+		m->unordered |= s->unordered;
 	}
 	s->last = at;
 	m->samples_len += rw_sample_size(v.ms);
@@ -223,18 +231,17 @@ static bool write_series(struct merge *m, const struct series *s, struct sp_buf 
 	return sp_buf_ok(out);
 }
 
-enum sp_status merge_write(struct merge *m, struct sp_buf *out, struct rw_totals *totals, struct sp_why *why)
+enum sp_status merge_write(
+    struct merge *m, size_t from, size_t to, struct sp_buf *out, struct rw_totals *totals, struct sp_why *why)
 {
 	struct rw_totals t = {0};
 	size_t before = out->n;
-	bool ok = true;
-	for (size_t i = 0; i < m->n_series && ok; i++)
-		ok = write_series(m, &m->series[i], out, &t);
-	merge_clear(m);
-	if (!ok) {
-		out->n = before;
-		return sp_fail(why, SP_NO_MEM, "no memory to write merged write requests");
-	}
+	SP_BUG_IF(to > m->n_series);
+	for (size_t i = from; i < to; i++)
+		if (!write_series(m, &m->series[i], out, &t)) {
+			out->n = before;
+			return sp_fail(why, SP_NO_MEM, "no memory to write merged write requests");
+		}
 	t.raw_len = (uint32_t)(out->n - before);
 	*totals = t;
 	return SP_OK;

@@ -16,10 +16,14 @@ void merge_free(struct merge **m);
 void merge_clear(struct merge *m); /* keeps the memory */
 /* SP_BAD_DATA, SP_TOO_BIG (more than RW_RAW_MAX_BYTES in all) or SP_NO_MEM: part of it may have been added, clear it. */
 SP_CHECKED enum sp_status merge_add(struct merge *m, struct sp_bytes raw, struct sp_why *why);
-/* Series with samples so far, and bytes that merge_write writes at most: more samples of one time make it less. */
+/* Series with samples so far, in the order in which they were first met. */
 size_t merge_series(const struct merge *m);
+/* Bytes that all of them take at most: less where samples share their time. */
 size_t merge_raw_len(const struct merge *m);
-/* Appends the raw body and clears m. SP_NO_MEM. */
-SP_CHECKED enum sp_status merge_write(struct merge *m, struct sp_buf *out, struct rw_totals *totals, struct sp_why *why);
+/* Has a series samples that came out of order, or several of one time? */
+bool merge_is_unordered(const struct merge *m);
+/* Appends the raw body of the series from, from + 1, ... to - 1. SP_NO_MEM. */
+SP_CHECKED enum sp_status merge_write(
+    struct merge *m, size_t from, size_t to, struct sp_buf *out, struct rw_totals *totals, struct sp_why *why);
 
 #endif

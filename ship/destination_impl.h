@@ -41,6 +41,7 @@ struct shard {
 	struct sp_bytes block; /* of a piece or a witness, as 1.0 */
 	struct sp_buf witness;
 	size_t join_limit;    /* batches of the next request */
+	bool any_refused;     /* the window may hold batches to be narrowed down */
 
 	struct narrow *narrow; /* of the batch narrow_seq */
 	uint64_t narrow_seq;

@@ -182,7 +182,8 @@ static void noted(void *arg)
 
 static bool begin_narrowing(struct shard *s)
 {
-	struct entry *e = window_first(s->window, ENTRY_REFUSED);
+	struct entry *e = s->any_refused ? window_first(s->window, ENTRY_REFUSED) : NULL;
+	s->any_refused = e != NULL;
 	if (!e)
 		return false;
 	if (!window_load(s->window, e))
@@ -369,6 +370,7 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 		return;
 	}
 	e->state = ENTRY_REFUSED;
+	s->any_refused = true;
 }
 
 static bool is_suspect(const struct destination *d, const struct entry *e)

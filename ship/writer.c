@@ -225,6 +225,7 @@ void writer_close(struct writer **wp)
 	finish(w);
 	writer_tick(w); /* the last chance of what a full disk held up; without it, batches are sent again, none is lost */
 	finish(w);
+	writer_forget_recent(w);
 	queue_join(&w->held, &w->notes);
 	for (struct op *op; (op = queue_take(&w->held));)
 		op_free(op);

@@ -10,6 +10,8 @@
 
 #include <pthread.h>
 
+#define RECENT_MAX 256 /* payloads */
+
 enum op_kind { OP_STORE, OP_SETTLE, OP_MAYBE, OP_NOTE, OP_READ, OP_LIST, OP_QUERY };
 
 struct made_batch {
@@ -81,6 +83,9 @@ struct writer {
 	struct sp_mono last_tick, last_work, last_check;
 	struct view now;
 	struct sp_log_rate full_rate;
+	struct payload *recent[RECENT_MAX]; /* a ring, the oldest at recent_at; not used for a second: let go */
+	size_t recent_at, n_recent, recent_bytes;
+	bool recent_used;
 
 	/* of the loop thread */
 	struct queue notes; /* one is on its way at a time: the next one ends the former, so that must have been decoded */
@@ -133,6 +138,7 @@ void writer_take_group(struct writer *w, struct queue *group); /* from `in`; wit
 void writer_run_group(struct writer *w, struct queue *group);
 void writer_tick(struct writer *w);
 void writer_check_books(struct writer *w);
+void writer_forget_recent(struct writer *w);
 void writer_publish(struct writer *w, struct queue *answers);
 _Noreturn void writer_failed(const struct sp_why *why);
 void op_forget_made(struct op *op);

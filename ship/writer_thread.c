@@ -133,6 +133,52 @@ static void change_group(struct writer *w, struct queue *group, struct queue *an
 	queue_init(group);
 }
 
+/* ---- payloads that were read: their shards and destinations ask for them at about the same time ---- */
+
+static void recent_drop_oldest(struct writer *w)
+{
+	struct payload **oldest = &w->recent[w->recent_at++ % RECENT_MAX];
+	w->recent_bytes -= (*oldest)->n;
+	payload_unref(oldest);
+	w->n_recent--;
+}
+
+void writer_forget_recent(struct writer *w)
+{
+	while (w->n_recent)
+		recent_drop_oldest(w);
+}
+
+static void recent_keep(struct writer *w, struct payload *p)
+{
+	while (w->n_recent == RECENT_MAX || (w->n_recent && w->recent_bytes + p->n > w->cache_max))
+		recent_drop_oldest(w);
+	w->recent[(w->recent_at + w->n_recent++) % RECENT_MAX] = payload_ref(p);
+	w->recent_bytes += p->n;
+}
+
+static struct payload *recent_find(const struct writer *w, uint64_t id)
+{
+	for (size_t i = 0; i < w->n_recent; i++) {
+		struct payload *p = w->recent[(w->recent_at + i) % RECENT_MAX];
+		if (p->id == id)
+			return payload_ref(p);
+	}
+	return NULL;
+}
+
+static enum sp_status read_payload(struct writer *w, struct op *op, struct sp_why *why)
+{
+	w->recent_used = true;
+	op->payload = recent_find(w, op->payload_id);
+	if (op->payload)
+		return SP_OK;
+	enum sp_status status = spool_read(w->spool, op->payload_id, &op->payload, why);
+	if (status == SP_OK && op->payload)
+		recent_keep(w, op->payload);
+	return status;
+}
+
 static void look(struct writer *w, struct op *op)
 {
 	struct sp_why why;
@@ -140,7 +186,7 @@ static void look(struct writer *w, struct op *op)
 	if (op->kind == OP_QUERY) {
 		op->query(w->spool, op->arg);
 	} else if (op->kind == OP_READ) {
-		status = spool_read(w->spool, op->payload_id, &op->payload, &why);
+		status = read_payload(w, op, &why);
 	} else {
 		op->batches = sp_new_array(struct batch, op->max);
 		status = spool_list(
@@ -174,35 +220,56 @@ void writer_publish(struct writer *w, struct queue *answers)
 		;
 }
 
-/* The next group: as many changes as wait, or one look. */
+/* The next group: what waits, or one query. */
 void writer_take_group(struct writer *w, struct queue *group)
 {
 	size_t n = 0, bytes = 0;
 	while (w->in.first && n < GROUP_MAX_OPS && bytes < GROUP_MAX_BYTES) {
-		bool is_look = !is_change(w->in.first);
-		if (n && (is_look || bytes + w->in.first->bytes > GROUP_MAX_BYTES))
+		bool is_query = w->in.first->kind == OP_QUERY;
+		if (n && (is_query || bytes + w->in.first->bytes > GROUP_MAX_BYTES))
 			break;
 		bytes += w->in.first->bytes;
 		n++;
 		queue_put(group, queue_take(&w->in));
-		if (is_look)
+		if (is_query)
 			break;
 	}
 }
 
-void writer_run_group(struct writer *w, struct queue *group)
+static void run_looks(struct writer *w, struct queue *looks)
 {
 	struct queue answers;
-	struct sp_why why;
 	queue_init(&answers);
-	w->last_work = sp_mono_now();
-	if (is_change(group->first)) {
-		change_group(w, group, &answers);
-	} else {
-		look(w, group->first);
-		queue_join(&answers, group);
+	for (struct op *op; (op = queue_take(looks));) {
+		look(w, op);
+		queue_put(&answers, op);
 	}
 	writer_publish(w, &answers);
+}
+
+static void run_changes(struct writer *w, struct queue *changes)
+{
+	struct queue answers;
+	queue_init(&answers);
+	change_group(w, changes, &answers);
+	writer_publish(w, &answers);
+}
+
+/* Looks overtake changes: who is sending waits for them, and changes gather for one commit. What is looked at is there as long as its
+ * batches are, and batches that a list comes too early for are announced by their commit. */
+void writer_run_group(struct writer *w, struct queue *group)
+{
+	struct queue looks, changes;
+	struct sp_why why;
+	queue_init(&looks);
+	queue_init(&changes);
+	w->last_work = sp_mono_now();
+	for (struct op *op; (op = queue_take(group));)
+		queue_put(is_change(op) ? &changes : &looks, op);
+	if (looks.first)
+		run_looks(w, &looks);
+	if (changes.first)
+		run_changes(w, &changes);
 	/* After the answers: nobody needs to wait for it. */
 	if (spool_checkpoint(w->spool, false, &why) != SP_OK)
 		writer_failed(&why);
@@ -252,6 +319,9 @@ void writer_tick(struct writer *w)
 		queue_init(&w->held);
 		change_group(w, &again, &answers);
 	}
+	if (!w->recent_used)
+		writer_forget_recent(w); /* the memory is for new batches again */
+	w->recent_used = false;
 	enum sp_status status = spool_tick(w->spool, &why);
 	if (status == SP_OK && sp_mono_since_ms(w->last_work) >= IDLE_MS)
 		status = use_idle_time(w, &why);

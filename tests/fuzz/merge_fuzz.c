@@ -63,10 +63,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	ok = ok && merge_add(m, sp_bytes(all.p + cut, all.n - cut), NULL) == SP_OK;
 	if (ok) {
 		size_t at_most = merge_raw_len(m);
-		expect(merge_write(m, &out, &t, NULL) == SP_OK);
+		expect(merge_write(m, 0, merge_series(m), &out, &t, NULL) == SP_OK);
 		expect(out.n <= at_most && t.raw_len == out.n);
 		compare(all, sp_buf_view(&out));
-		expect(merge_add(m, sp_buf_view(&out), NULL) == SP_OK && merge_write(m, &again, &t2, NULL) == SP_OK);
+		merge_clear(m);
+		expect(merge_add(m, sp_buf_view(&out), NULL) == SP_OK && !merge_is_unordered(m));
+		expect(merge_write(m, 0, merge_series(m), &again, &t2, NULL) == SP_OK);
 		expect(sp_eq(sp_buf_view(&out), sp_buf_view(&again)) && memcmp(&t, &t2, sizeof t) == 0);
 	}
 	merge_free(&m);

@@ -1,8 +1,9 @@
-"""./dev bench [path|ledger|outage|series|peer]: what the relay costs, measured on this machine. Ratios between runs mean more than single numbers.
+"""./dev bench [path|ledger|outage|backlog|series|peer]: what the relay costs, measured on this machine. Ratios between runs mean more than single numbers.
 
 path    CPU per point by process, bytes per sample on the wire and on disk, acknowledgement percentiles, memory; plain, TLS and gzip
 ledger  600,000 remembered deliveries: size, start, and their effect on acknowledgements
 outage  how soon the first batch arrives after a receiver's return
+backlog a receiver that was away until --samples waited (20000000 for the figures of a night): samples per second, CPU, requests, memory
 series  memory with 1,000,000 different metrics (some 5,000,000 series)
 peer    the CPU of vmagent for the same deliveries: STANDPIPE_PEER_VMAGENT is the path of its executable
 """
@@ -34,8 +35,8 @@ def written(pid):
 
 
 class Sink:
-    def __init__(self, bin_dir):
-        self.port = relay.free_port()
+    def __init__(self, bin_dir, port=None):
+        self.port = port or relay.free_port()
         self.process = subprocess.Popen([bin_dir / "sink", str(self.port)], stdout=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{self.port}/api/v1/write"
 
@@ -134,6 +135,35 @@ def outage(bin_dir, _):
         r.drained()
 
 
+def peak_rss(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def backlog(bin_dir, samples):
+    """Many series are sent as they were stored; of few, many minutes fit one request, and each series is in it once."""
+    print(f"{'':<16}{'samples':>10}{'seconds':>9}{'samples/s':>11}{'ship CPU s':>11}{'us/sample':>10}{'requests':>9}{'B/sample':>9}{'ship peak MiB':>14}")
+    for metrics, records in ((20000, 3), (500, 1)):
+        sink = Sink(bin_dir)
+        with relay.Relay(sink.url, {"convert": {"workers": 0}, "spool": {"max": "16GiB"}}, bin=bin_dir) as r:
+            sink.stop()
+            minutes = -(-samples // (5 * metrics))
+            send(r, "--series", str(metrics), "--minutes", str(minutes), "--records", str(records), "--points-per-record", str(min(350, metrics)), "--connections", "4",
+                 "--format", "otlp10", "--start", str(START - minutes * 60000))
+            spooled = lambda: r.metric("standpipe_samples_spooled")
+            waiting, [ship] = spooled(), r.pids("ship")
+            cpu = cpu_seconds(ship)
+            sink = Sink(bin_dir, sink.port)
+            relay.wait_for(lambda: spooled() < waiting, every=0.01)  # until its return is noticed
+            began, left = time.monotonic(), spooled()
+            relay.wait_for(lambda: spooled() == 0, 600, every=0.05)
+            seconds, cpu, memory = time.monotonic() - began, cpu_seconds(ship) - cpu, peak_rss(ship)
+            assert r.books()[0] == r.books()[1] and r.metric("standpipe_samples_delivered_total") == waiting
+        requests, wire, _ = sink.stop()
+        print(f"{f'{metrics} metrics':<16}{waiting:>10.0f}{seconds:>9.2f}{left / seconds:>11.0f}{cpu:>11.2f}{cpu * 1e6 / waiting:>10.3f}{requests:>9}{wire / waiting:>9.1f}"
+              f"{memory / 2**20:>14.0f}", flush=True)
+
+
 def series(bin_dir, _):
     """Every point is generated when its turn comes, so that each delivery has series that were not seen for a minute."""
     sink, peak = Sink(bin_dir), 0
@@ -216,8 +246,12 @@ if __name__ == "__main__":
     args = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--bin", required=True, type=lambda p: pathlib.Path(p).resolve(), help=argparse.SUPPRESS)
     args.add_argument("--seconds", type=int, default=8)
+    args.add_argument("--samples", type=int, default=4_000_000, help="of backlog")
     args.add_argument("what", nargs="*", default=["path", "outage", "ledger"])
     o = args.parse_args()
     for what in o.what:
         print(f"\n== {what}")
-        {"path": path, "ledger": ledger, "outage": outage, "series": series, "peer": peer}[what](o.bin, o.seconds)
+        if what == "backlog":
+            backlog(o.bin, o.samples)
+        else:
+            {"path": path, "ledger": ledger, "outage": outage, "series": series, "peer": peer}[what](o.bin, o.seconds)

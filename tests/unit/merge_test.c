@@ -48,11 +48,10 @@ static void expect_merged(struct sp_buf *bodies, size_t n, const char *want, str
 		sp_buf_free(&bodies[i]);
 	}
 	size_t at_most = merge_raw_len(m), series = merge_series(m);
-	assert_int_equal(merge_write(m, &out, t, NULL), SP_OK);
+	assert_int_equal(merge_write(m, 0, series, &out, t, NULL), SP_OK);
 	struct sp_buf text = text_of(sp_buf_view(&out));
 	assert_string_equal(text.p, want);
 	assert_true(out.n <= at_most && t->raw_len == out.n && t->series == series && t->samples <= samples);
-	assert_int_equal(merge_series(m), 0);
 	merge_free(&m);
 	sp_buf_free(&out);
 	sp_buf_free(&text);
@@ -115,8 +114,10 @@ static void many_series_keep_apart(void **state)
 			assert_int_equal(merge_add(m, sp_buf_view(&raw), NULL), SP_OK);
 		}
 		sp_buf_clear(&out);
-		assert_int_equal(merge_write(m, &out, &t, NULL), SP_OK);
+		assert_false(merge_is_unordered(m));
+		assert_int_equal(merge_write(m, 0, merge_series(m), &out, &t, NULL), SP_OK);
 		assert_true(t.series == 5000 && t.samples == 15000);
+		merge_clear(m);
 	}
 	struct sp_bytes in = sp_buf_view(&out);
 	struct rw_series s;
@@ -142,7 +143,7 @@ static void what_is_no_body_is_refused_and_can_be_cleared(void **state)
 	merge_clear(m);
 	assert_int_equal(merge_add(m, sp_bytes(raw.p, whole), NULL), SP_OK);
 	assert_int_equal(merge_add(m, SP_LIT(""), NULL), SP_OK);
-	assert_int_equal(merge_write(m, &out, &t, NULL), SP_OK);
+	assert_int_equal(merge_write(m, 0, merge_series(m), &out, &t, NULL), SP_OK);
 	assert_true(sp_eq(sp_buf_view(&out), sp_bytes(raw.p, whole)));
 	merge_free(&m);
 	sp_buf_free(&raw);
