@@ -31,6 +31,7 @@ struct post {
 	http_done_fn done;
 	void *arg;
 	struct post *next, **link; /* in client->posts */
+	unsigned sent;		   /* times */
 	size_t n_words;
 	char error[CURL_ERROR_SIZE];
 	char words[HTTP_ANSWER_MAX_BYTES];
@@ -45,6 +46,15 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	memcpy(post->words + post->n_words, p, take);
 	post->n_words += take;
 	return size * n; /* the rest is read and forgotten, so that the connection can be used again */
+}
+
+/* libcurl sends again by itself what fails on a connection that was used before. */
+static int on_send(void *arg, char *to, char *from, int to_port, int from_port)
+{
+	struct post *post = arg;
+	(void)to, (void)from, (void)to_port, (void)from_port;
+	post->sent++;
+	return CURL_PREREQFUNC_OK;
 }
 
 static void post_free(struct post *p)
@@ -105,6 +115,7 @@ static void post_finish(struct post *p, CURLcode code)
 	curl_easy_getinfo(p->easy, CURLINFO_RETRY_AFTER, &retry_after); /* of seconds or a date */
 	if (retry_after > 0)
 		a.retry_after_ms = (retry_after < INT32_MAX ? retry_after : INT32_MAX) * 1000;
+	a.repeated = p->sent > 1;
 	a.transport = transport_of(code, p->easy, status);
 	a.status = a.transport == SHIP_ANSWERED ? (int)status : 0;
 	a.words = a.transport == SHIP_ANSWERED ? sp_bytes(p->words, p->n_words)
@@ -374,6 +385,8 @@ void http_post(struct http_target *t, const char *const *lines, struct sp_bytes 
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, p->error);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, p);
 	set_tls(easy, t->settings);
 	SP_BUG_IF(curl_multi_add_handle(c->multi, easy) != CURLM_OK);
 }

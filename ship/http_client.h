@@ -25,6 +25,7 @@ struct http_answer {
 	int64_t retry_after_ms;	 /* or SHIP_NO_RETRY_AFTER */
 	int64_t samples_written; /* X-Prometheus-Remote-Write-Samples-Written, 0 when there is only one of the other
 				    Written headers; -1: none of them */
+	bool repeated; /* it was sent twice, and the first may have arrived */
 	double seconds;
 	struct sp_bytes words; /* beginning of the body, or what went wrong in transport; lives for the call */
 };

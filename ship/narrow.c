@@ -65,8 +65,9 @@ struct narrow {
 	size_t cap, front, n;
 	struct piece current, accused; /* accused: one sample that was answered 5xx, from == to when there is none */
 	enum { IDLE, PIECE_OUT, PROBE_OUT, CONTROL_OUT } state;
-	bool probing;	  /* is it the batch or the receiver? */
-	bool proven;	  /* the receiver accepted something since we began */
+	bool probing; /* is it the batch or the receiver? */
+	bool proven;  /* the receiver accepted something since we began */
+	bool anew;    /* it did so after all that was sent of this batch had been refused */
 	unsigned failed_probes;
 	bool wants_other; /* the last probe failed: another batch shall go in between */
 	uint32_t probe;	  /* series to probe next */
@@ -347,11 +348,24 @@ static enum narrow_step send_probe(struct narrow *n, struct narrow_piece *out)
 	return send_one(n, sample, out);
 }
 
+/* What was refused so far was perhaps refused because everything was. */
+static void begin_anew(struct narrow *n)
+{
+	n->anew = false;
+	n->n = 0;
+	n->accused = (struct piece){0};
+	for (uint32_t i = 0; i < n->totals.samples; i++)
+		n->samples[i].fate = FATE_OPEN;
+	push_back(n, (struct piece){.from = 0, .to = n->totals.samples});
+}
+
 enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 {
 	SP_BUG_IF(n->state != IDLE);
 	if (n->totals.samples == 0)
 		return NARROW_DONE;
+	if (n->anew)
+		begin_anew(n);
 	if (n->probing)
 		return send_probe(n, out);
 	bool last = n->n == 0;
@@ -496,6 +510,7 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 
 void narrow_witness(struct narrow *n)
 {
+	n->anew |= !n->proven && n->blind > 0;
 	receiver_is_well(n);
 }
 

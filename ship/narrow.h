@@ -11,8 +11,8 @@
  *   case NARROW_DONE:    narrow_result(n, ...): settle the batch
  *   }
  *
- * A sample is condemned only when it was refused alone and the receiver accepted something else: since the narrowing
- * began when it refused with 400, 409, 422 or 413; when it answered 5xx, twice, and each time it accepted something
+ * A sample is condemned only when it was refused alone and the receiver accepted something else: before that, since the
+ * narrowing began, when it refused with 400, 409, 422 or 413; when it answered 5xx, twice, and each time it accepted something
  * right afterwards (a sample that is known to be good is sent once more as control). An answer that is no refusal
  * leaves the piece where it is.
  */

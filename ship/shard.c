@@ -388,7 +388,8 @@ static void whole_answered(struct shard *s, const struct http_answer *a, struct 
 		delivered_whole(s);
 		return;
 	}
-	requeue(s, a->transport == SHIP_UNANSWERED || (a->transport == SHIP_ANSWERED && a->status >= 500));
+	requeue(
+	    s, a->repeated || a->transport == SHIP_UNANSWERED || (a->transport == SHIP_ANSWERED && a->status >= 500));
 	if (r.verdict == SHIP_TOO_BIG && s->n > 1) {
 		d->max_bytes = s->body.n / 2;
 		d->max_bytes_at = sp_loop_now(d->loop);

@@ -8,8 +8,9 @@ from . import remote_write
 
 
 class Request:
-    def __init__(self, body, headers, at, status):
-        self.body, self.headers, self.at, self.status = body, headers, at, status
+    def __init__(self, body, headers, at, status, path="/"):
+        self.body, self.headers, self.at, self.status, self.path = body, headers, at, status, path
+        self.kept = False
 
     @property
     def version(self):
@@ -20,13 +21,16 @@ class Request:
 
 
 class Receiver:
-    """behave(request) -> (status, headers, text), or "close" (no answer), or ("stall", seconds). Default: 204 for everything.
+    """behave(request) -> (status, headers, text), or "close" (no answer), or ("stall", seconds), or (status, function of the connection's
+    handler that writes the answer). Default: 204 for everything.
 
-    `requests` is the log; those answered 2xx count as stored. Thread-safe enough for a test: one lock around the log.
+    `requests` is the log; those answered 2xx count as stored, and those whose `kept` a behaviour has set. read(handler) reads a body of
+    handler.length bytes. Thread-safe enough for a test: one lock around the log.
     """
 
-    def __init__(self, port=0, behave=None):
+    def __init__(self, port=0, behave=None, read=None):
         self.behave = behave or (lambda r: (204, {}, ""))
+        self.read = read or (lambda handler: handler.rfile.read(handler.length))
         self.requests, self.lock = [], threading.Lock()
         self.port = port
         self.server = None
@@ -43,8 +47,8 @@ class Receiver:
                 receiver.connections.append(self.connection)
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = Request(body, dict(self.headers), time.monotonic(), None)
+                at, self.length = time.monotonic(), int(self.headers["Content-Length"])
+                request = Request(receiver.read(self), dict(self.headers), at, None, self.path)
                 answer = receiver.behave(request)
                 if isinstance(answer, tuple) and answer[0] == "stall":
                     time.sleep(answer[1])
@@ -55,6 +59,9 @@ class Receiver:
                 if answer == "close":
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                if callable(answer[1]):
+                    answer[1](self)
                     return
                 status, headers, text = answer
                 data = text.encode()
@@ -101,7 +108,7 @@ class Receiver:
 
     def stored(self):
         with self.lock:
-            return [r for r in self.requests if r.status and 200 <= r.status < 300]
+            return [r for r in self.requests if r.kept or r.status and 200 <= r.status < 300]
 
     def samples(self):
         """{series: [(timestamp, value), ...] in order of arrival} of what was answered 2xx."""
