@@ -4,7 +4,8 @@
 #include "common/crc32c.h"
 #include "proto/remote_write.h"
 
-#include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #define CRC_BYTES 4
 #define STATISTIC_SEGMENTS 16 /* a statistic's suffix hardly has more than three */
@@ -12,8 +13,15 @@
 /* Field numbers with the wire type of a string, or of a number. */
 enum { ENTRIES = 0x0a, NAME = 0x0a, TYPE = 0x10, UNIT = 0x1a, HELP = 0x22 };
 
+struct slot {
+	uint64_t hash;
+	const Standpipe__InfoEntry *entry; /* NULL: free */
+};
+
 struct info {
 	Standpipe__Info *message;
+	struct slot *slots;
+	size_t n_slots; /* a power of two */
 };
 
 static void put_text(struct sp_buf *out, uint8_t field, struct sp_bytes text)
@@ -63,10 +71,18 @@ void info_pack(const struct sp_buf *entries, struct sp_buf *out)
 		out->p[i] = (uint8_t)(crc >> 8 * i);
 }
 
-static int by_name(const void *a, const void *b)
+static uint64_t hash_of(struct sp_bytes name)
 {
-	const Standpipe__InfoEntry *const *x = a, *const *y = b;
-	return strcmp((*x)->name, (*y)->name);
+	return XXH3_64bits(name.p, name.n);
+}
+
+/* Its slot, or the free one where it belongs. */
+static struct slot *find(const struct info *i, uint64_t hash, struct sp_bytes name)
+{
+	size_t at = hash & (i->n_slots - 1);
+	while (i->slots[at].entry && (i->slots[at].hash != hash || !sp_eq(sp_str(i->slots[at].entry->name), name)))
+		at = (at + 1) & (i->n_slots - 1);
+	return &i->slots[at];
 }
 
 enum sp_status info_read(struct sp_bytes packed, struct info **out, struct sp_why *why)
@@ -82,10 +98,16 @@ enum sp_status info_read(struct sp_bytes packed, struct info **out, struct sp_wh
 	sp_buf_free(&raw);
 	if (!message)
 		return sp_fail(why, SP_BAD_DATA, "what is known of a payload's metrics cannot be read");
-	if (message->n_entries)
-		qsort(message->entries, message->n_entries, sizeof(Standpipe__InfoEntry *), by_name);
 	struct info *i = sp_new(struct info);
 	i->message = message;
+	for (i->n_slots = 16; i->n_slots < 2 * message->n_entries; i->n_slots *= 2)
+		;
+	i->slots = sp_new_array(struct slot, i->n_slots);
+	for (size_t k = 0; k < message->n_entries; k++) {
+		const Standpipe__InfoEntry *e = message->entries[k];
+		uint64_t hash = hash_of(sp_str(e->name));
+		*find(i, hash, sp_str(e->name)) = (struct slot){hash, e};
+	}
 	*out = i;
 	return SP_OK;
 }
@@ -97,29 +119,15 @@ void info_free(struct info **ip)
 	if (!i)
 		return;
 	standpipe__info__free_unpacked(i->message, NULL);
+	sp_free(i->slots);
 	sp_free(i);
-}
-
-static const Standpipe__InfoEntry *find(const Standpipe__Info *m, struct sp_bytes name)
-{
-	for (size_t from = 0, to = m->n_entries; from < to;) {
-		size_t middle = (from + to) / 2;
-		int c = sp_cmp(sp_str(m->entries[middle]->name), name);
-		if (c == 0)
-			return m->entries[middle];
-		if (c < 0)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return NULL;
 }
 
 const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes name)
 {
 	const Standpipe__InfoEntry *e = NULL;
 	for (int segments = 0; segments <= STATISTIC_SEGMENTS && name.n; segments++) {
-		e = find(i->message, name);
+		e = find(i, hash_of(name), name)->entry;
 		if (e)
 			return e;
 		while (name.n && name.p[--name.n] != '_')

@@ -12,7 +12,7 @@ struct field {
 	struct sp_bytes bytes; /* WIRE_BYTES */
 };
 
-static bool take_field(struct sp_bytes *in, struct field *out)
+static bool take_any_field(struct sp_bytes *in, struct field *out)
 {
 	struct sp_bytes at = *in;
 	struct field f = {0};
@@ -45,6 +45,24 @@ static bool take_field(struct sp_bytes *in, struct field *out)
 	return true;
 }
 
+/* Bytes of less than 128 under a known number: nearly every field that we write ourselves. */
+static inline bool take_short(struct sp_bytes *in, uint64_t number, struct sp_bytes *out)
+{
+	if (in->n < 2 || in->p[0] != (number << 3 | WIRE_BYTES) || in->p[1] >= 0x80 || in->p[1] > in->n - 2)
+		return false;
+	*out = sp_bytes(in->p + 2, in->p[1]);
+	in->p += 2 + out->n, in->n -= 2 + out->n;
+	return true;
+}
+
+static inline bool take_field(struct sp_bytes *in, struct field *out)
+{
+	for (uint64_t number = 1; number <= 2; number++)
+		if (take_short(in, number, &out->bytes))
+			return out->number = number, out->wire = WIRE_BYTES, true;
+	return take_any_field(in, out);
+}
+
 static bool is_known(const struct field *f, uint64_t number, enum wire wire)
 {
 	return f->number == number && f->wire == wire;
@@ -60,6 +78,9 @@ static bool parse_label(struct sp_bytes message, struct rw_label *out)
 {
 	struct rw_label label = {0};
 	struct field f;
+	struct sp_bytes rest = message;
+	if (take_short(&rest, 1, &out->name) && take_short(&rest, 2, &out->value) && rest.n == 0)
+		return true;
 	while (message.n) {
 		if (!take_field(&message, &f) || is_misused(&f, 1, WIRE_BYTES) || is_misused(&f, 2, WIRE_BYTES))
 			return false;
@@ -76,6 +97,15 @@ static bool parse_sample(struct sp_bytes message, struct rw_sample *out)
 {
 	struct rw_sample sample = {0};
 	struct field f;
+	struct sp_bytes rest = message;
+	uint8_t value_tag, ms_tag;
+	uint64_t bits, ms;
+	if (sp_take_u8(&rest, &value_tag) && value_tag == (1 << 3 | WIRE_FIXED64) && sp_take_le64(&rest, &bits) &&
+	    sp_take_u8(&rest, &ms_tag) && ms_tag == (2 << 3 | WIRE_VARINT) && sp_take_varint(&rest, &ms) && rest.n == 0) {
+		memcpy(&out->value, &bits, sizeof(out->value));
+		out->ms = (int64_t)ms;
+		return true;
+	}
 	while (message.n) {
 		if (!take_field(&message, &f) || is_misused(&f, 1, WIRE_FIXED64) || is_misused(&f, 2, WIRE_VARINT))
 			return false;
@@ -310,7 +340,7 @@ enum sp_status rw_uncompress(struct sp_bytes block, size_t max_raw, struct sp_bu
 
 enum sp_status rw_join(const struct sp_bytes *blocks, size_t n, size_t max_raw, struct sp_buf *out, struct sp_why *why)
 {
-	size_t raw = 0, bytes = 0, one;
+	size_t raw = 0, bytes = 0, one = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct sp_bytes block = blocks[i];
 		enum sp_status status = take_raw_length(&block, max_raw - raw, &one, why);

@@ -21,7 +21,7 @@ struct slot {
 };
 
 struct kept_label {
-	struct rw_label label;
+	struct sp_bytes field, name;
 	uint32_t name_ref, value_ref;
 };
 
@@ -130,14 +130,16 @@ static struct sp_bytes put_labels(struct rw2_writer *w, const struct rw_series *
 {
 	struct sp_bytes labels = s->labels, name = {NULL, 0};
 	struct rw_label label;
+	const uint8_t *start = labels.p;
 	sp_buf_clear(&w->refs);
 	uint8_t *to = sp_buf_room(&w->refs, (size_t)s->n_labels * 2 * REF_MAX_BYTES + 1);
 	for (size_t i = 0; to && rw_next_label(&labels, &label); i++) {
-		struct kept_label once, *k = i < LABELS_KEPT ? &w->kept[i] : &once;
-		bool same_name = i < LABELS_KEPT && sp_eq(k->label.name, label.name);
-		if (!same_name || !sp_eq(k->label.value, label.value)) {
-			uint32_t name_ref = same_name ? k->name_ref : symbol(w, label.name);
-			*k = (struct kept_label){label, name_ref, symbol(w, label.value)};
+		struct kept_label once = {0}, *k = i < LABELS_KEPT ? &w->kept[i] : &once;
+		struct sp_bytes field = sp_bytes(start, (size_t)(labels.p - start));
+		start = labels.p;
+		if (!sp_eq(k->field, field)) {
+			uint32_t name_ref = sp_eq(k->name, label.name) ? k->name_ref : symbol(w, label.name);
+			*k = (struct kept_label){field, label.name, name_ref, symbol(w, label.value)};
 		}
 		to = rw_put_varint(rw_put_varint(to, k->name_ref), k->value_ref);
 		if (sp_eq(label.name, SP_LIT("__name__")))

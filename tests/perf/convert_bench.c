@@ -3,11 +3,12 @@
  *   convert_bench [BODY.json]    a captured body, or one that is generated: 3 records of 350 points, 20,000 series
  *
  * decode: a plan without groups. snappy: the slices compressed once more. map + encode: what is left of the whole.
+ * 2.0: what it costs ship to make 2.0 requests of the slices, one of each.
  */
 #include "convert/delivery.h"
 
 #include "common/alloc.h"
-#include "proto/remote_write.h"
+#include "proto/remote_write2.h"
 #include "tests/lib/delivery_lib.h"
 
 #include <errno.h>
@@ -131,6 +132,36 @@ static double measure_snappy(const struct convert_out *out)
 	return spent / (double)rounds / (double)points_of(out);
 }
 
+/* CPU ns per sample; *bytes: of a sample. */
+static double measure_version2(const struct convert_out *out, double *bytes)
+{
+	const struct convert_group *g = &out->groups[0];
+	struct rw2_writer *w = rw2_writer_new();
+	struct sp_buf block = {0}, raw = {0};
+	uint64_t rounds = 0;
+	double start = cpu_ns(), spent;
+	do {
+		sp_buf_clear(&block);
+		for (size_t i = 0; i < g->n_slices; i++) {
+			struct info *info;
+			sp_buf_clear(&raw);
+			rw2_begin(w);
+			if (info_read(g->info, &info, NULL) != SP_OK ||
+			    rw_uncompress(sp_bytes(g->payload.p + g->slices[i].off, g->slices[i].len), RW_RAW_MAX_BYTES, &raw, NULL) != SP_OK ||
+			    rw2_add(w, sp_buf_view(&raw), info, NULL) != SP_OK || rw2_finish(w, &block, NULL) != SP_OK)
+				exit(1);
+			info_free(&info);
+		}
+		rounds++;
+		spent = cpu_ns() - start;
+	} while (spent < MEASURE_NS / 4);
+	*bytes = (double)block.n / (double)out->samples;
+	rw2_writer_free(&w);
+	sp_buf_free(&block);
+	sp_buf_free(&raw);
+	return spent / (double)rounds / (double)out->samples;
+}
+
 static void bench(const char *name, const struct sp_buf *bodies, size_t n)
 {
 	Standpipe__Group group = STANDPIPE__GROUP__INIT, *groups[] = {&group};
@@ -157,10 +188,11 @@ static void bench(const char *name, const struct sp_buf *bodies, size_t n)
 	if (converter_plan(c, &plan, NULL) != SP_OK)
 		exit(1);
 	double all = measure_run(c, bodies, n, &out), snappy = out.n_groups ? measure_snappy(&out) : 0;
+	double bytes2 = 0, version2 = out.n_groups ? measure_version2(&out, &bytes2) : 0;
 	printf("%-28s %6.0f ns/point = decode %4.0f + map and encode %4.0f + snappy %4.0f; %.1f bytes a sample, %zu "
-	       "slices of a delivery\n",
+	       "slices of a delivery; 2.0: %.0f ns and %.1f bytes a sample\n",
 	    name, all, decode, all - decode - snappy, snappy, (double)out.groups[0].payload.n / (double)out.samples,
-	    out.groups[0].n_slices);
+	    out.groups[0].n_slices, version2, bytes2);
 	converter_free(&c);
 }
 
