@@ -447,13 +447,21 @@ static void take_plan(struct worker *w, ProtobufCMessage **in)
 	*in = NULL;
 }
 
+static bool same_state(const Standpipe__State *a, const Standpipe__State *b)
+{
+	bool same = a->accepting == b->accepting && a->plan_epoch == b->plan_epoch &&
+		    sp_eq(sp_bytes(a->spool_id.data, a->spool_id.len), sp_bytes(b->spool_id.data, b->spool_id.len)) &&
+		    a->n_unauthorized_keys == b->n_unauthorized_keys;
+	for (size_t i = 0; same && i < a->n_unauthorized_keys; i++)
+		same = strcmp(a->unauthorized_keys[i], b->unauthorized_keys[i]) == 0;
+	return same;
+}
+
 /* Keeps ship's state; ingest hears of a change at once. */
 static void take_state(struct worker *w, ProtobufCMessage **in)
 {
 	const Standpipe__State *was = (const Standpipe__State *)w->state, *is = (const Standpipe__State *)*in;
-	bool changed =
-	    !was || was->accepting != is->accepting || was->plan_epoch != is->plan_epoch ||
-	    !sp_eq(sp_bytes(was->spool_id.data, was->spool_id.len), sp_bytes(is->spool_id.data, is->spool_id.len));
+	bool changed = !was || !same_state(was, is);
 	w->ship_seen = sp_loop_now(w->loop);
 	frame_unpacked_free(w->state);
 	w->state = *in;

@@ -64,6 +64,7 @@ static const struct {
 	{"E_STARTING", "503", "No worker or no ship is there yet."},
 	{"E_STORE", "503", "The spool or its disk is full or failing."},
 	{"E_TIMEOUT", "408", "Head or body did not come in time."},
+	{"E_TOKEN", "401", "The receiver does not accept this access key (`lanes.token`)."},
 	{"E_TYPE", "415", "Content-Type is not application/json."},
 	{"E_URI", "414", "The request line is over 8 KiB."},
 	{"E_VERSION", "400", "A Firehose protocol version other than 1.0."},

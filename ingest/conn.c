@@ -368,7 +368,7 @@ static void take_request(struct conn *c)
 		refuse(c, r);
 		return;
 	}
-	const struct outcome *o = pool_refuses(c->srv->pool, (size_t)c->request.length);
+	const struct outcome *o = pool_refuses(c->srv->pool, c->key_name, (size_t)c->request.length);
 	if (o) {
 		refuse_with(c, o->http_status, o->code, o->text, true);
 		return;

@@ -48,6 +48,8 @@ NOT_NOW(is_busy, "E_BUSY", "too much work at hand, try again", "busy");
 NOT_NOW(is_stopping, "E_SHUTDOWN", "restarting, try again", "busy");
 NOT_NOW(too_slow, "E_SLOW", "not stored in time, try again", "slow");
 NOT_NOW(workers_ill, "E_CRASH", "the workers fail, try again", "crash");
+static const struct outcome key_unauthorized = {.http_status = 401, .code = "E_TOKEN",
+    .text = "the receiver does not accept this access key", .request_id = "", .result = "refused"};
 static const struct outcome known_already = {.http_status = 200, .text = "", .request_id = "", .result = "duplicate"};
 
 /* ---- keys of deliveries that were committed a moment ago ---- */
@@ -408,12 +410,14 @@ void pool_forget(struct pool *p, void *done_arg)
 		}
 }
 
-const struct outcome *pool_refuses(const struct pool *p, size_t body_bytes)
+const struct outcome *pool_refuses(const struct pool *p, const char *key_name, size_t body_bytes)
 {
 	if (p->stopping)
 		return &is_stopping;
 	switch (workers_ship(p->workers, NULL)) {
 	case STANDPIPE__STATE__ACCEPTING__YES:
+		if (key_name && workers_key_unauthorized(p->workers, key_name))
+			return &key_unauthorized;
 		return is_backlog_long(p, body_bytes) ? &is_busy : NULL;
 	case STANDPIPE__STATE__ACCEPTING__STARTING:
 		return &is_starting;

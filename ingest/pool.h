@@ -16,7 +16,7 @@
 
 /* What to answer. Views live for the call. */
 struct outcome {
-	int http_status;	/* 200, 400, 503, 500: never 413 */
+	int http_status;	/* 200, 400, 401, 503, 500: never 413 */
 	const char *code;	/* "E_SLOW"; NULL with 200 */
 	const char *text;	/* sentence; "" with 200 */
 	const char *request_id; /* to echo */
@@ -48,9 +48,9 @@ struct pool *pool_new(struct sp_loop *l, void *zmq, const struct settings *s, st
 void pool_free(struct pool **p);
 /* A new configuration: deadline and poison limit from now on. */
 void pool_reload(struct pool *p, const struct settings *s);
-/* NULL when a delivery of body_bytes (0: unknown) can be taken now, else the refusal to answer before reading the body
- * (E_STARTING, E_STORE, E_BUSY, E_SHUTDOWN; always 503). */
-const struct outcome *pool_refuses(const struct pool *p, size_t body_bytes);
+/* NULL when a delivery of body_bytes (0: unknown) by the access key of this name (NULL: none) can be taken now, else the refusal to
+ * answer before reading the body: 503 E_STARTING, E_STORE, E_BUSY, E_SHUTDOWN, or 401 E_TOKEN. */
+const struct outcome *pool_refuses(const struct pool *p, const char *key_name, size_t body_bytes);
 struct delivery *delivery_new(void);
 void delivery_free(struct delivery **d); /* one that was never submitted */
 void pool_submit(struct pool *p, struct delivery *d);

@@ -175,7 +175,7 @@ const char *server_not_ready(const struct server *srv)
 {
 	if (srv->stopping)
 		return "stopping";
-	const struct outcome *o = pool_refuses(srv->pool, 0);
+	const struct outcome *o = pool_refuses(srv->pool, NULL, 0);
 	return o ? o->text : NULL;
 }
 

@@ -19,6 +19,7 @@ struct workers {
 	struct worker *first;
 	size_t n, n_held;
 	uint64_t max_message;
+	ProtobufCMessage *told; /* the last Ping: all workers pass on the word of one ship */
 	struct frame frame;
 	struct sp_log_rate log_bad, log_refused;
 };
@@ -119,6 +120,9 @@ static void take_ping(struct workers *ws, struct worker *w, const Standpipe__Pin
 	w->ship_seen_ms = s->ship_seen_ms_ago < 0 || s->ship_seen_ms_ago > now ? 0 : now - s->ship_seen_ms_ago;
 	if (s->spool_id.len == sizeof w->spool_id)
 		memcpy(w->spool_id, s->spool_id.data, sizeof w->spool_id);
+	frame_unpacked_free(ws->told);
+	ws->told = ws->frame.message;
+	ws->frame.message = NULL;
 	ws->on.changed(ws->on.arg);
 }
 
@@ -213,6 +217,7 @@ void workers_free(struct workers **wsp)
 	sp_source_free(&ws->source);
 	if (ws->zsock)
 		zmq_close(ws->zsock);
+	frame_unpacked_free(ws->told);
 	while (ws->first) {
 		struct worker *w = ws->first;
 		ws->first = w->next;
@@ -294,6 +299,15 @@ Standpipe__State__Accepting workers_ship(const struct workers *ws, uint8_t spool
 			memcpy(spool_id, w->spool_id, sizeof w->spool_id);
 	}
 	return best;
+}
+
+bool workers_key_unauthorized(const struct workers *ws, const char *key_name)
+{
+	const Standpipe__State *s = ws->told ? ((const Standpipe__Ping *)ws->told)->state : NULL;
+	for (size_t i = 0; s && i < s->n_unauthorized_keys; i++)
+		if (strcmp(s->unauthorized_keys[i], key_name) == 0)
+			return true;
+	return false;
 }
 
 size_t workers_count(const struct workers *ws)

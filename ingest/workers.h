@@ -65,6 +65,8 @@ SP_CHECKED enum sp_status workers_send(
 /* The best that a worker says of ship; STARTING when no worker has heard of it in the last 3 s. spool_id (may be NULL)
  * is filled unless STARTING. */
 Standpipe__State__Accepting workers_ship(const struct workers *ws, uint8_t spool_id[16]);
+/* Does ship, as far as it is known, want 401 to be answered to this access key? */
+bool workers_key_unauthorized(const struct workers *ws, const char *key_name);
 size_t workers_count(const struct workers *ws);
 size_t workers_held(const struct workers *ws);
 

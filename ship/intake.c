@@ -11,6 +11,7 @@
 #define STATE_MS 1000
 #define LINGER_MS 2000 /* for the last answers */
 #define MESSAGES_PER_TURN 64
+#define UNAUTHORIZED_KEYS_MAX 8192 /* so many names fit into what ingest takes; the others' deliveries are spooled */
 #define RESERVATIONS 8 /* of one worker, which holds a few jobs */
 #define LOG_EVERY_MS 60000
 
@@ -40,6 +41,7 @@ struct intake {
 	struct peer *peers;
 	struct frame *frame; /* the next message goes here; a STORE keeps it */
 	Standpipe__State__Accepting accepting;
+	struct sp_list unauthorized;
 	bool stopping;
 	size_t bytes, bytes_max; /* with the writer or reserved */
 	size_t stores;		 /* with the writer */
@@ -97,6 +99,8 @@ static void fill_state(struct intake *in, Standpipe__State *out)
 		out->accepting = STANDPIPE__STATE__ACCEPTING__STARTING;
 	out->spool_id = (ProtobufCBinaryData){16, (uint8_t *)writer_spool_id(in->writer)};
 	out->plan_epoch = in->plan ? in->plan->message.epoch : 0;
+	out->n_unauthorized_keys = in->unauthorized.n;
+	out->unauthorized_keys = in->unauthorized.v;
 }
 
 static void tell_all(struct intake *in, enum frame_type type, const ProtobufCMessage *m)
@@ -381,6 +385,13 @@ enum sp_status intake_new(
 	return SP_OK;
 }
 
+static void forget_unauthorized(struct intake *in)
+{
+	for (size_t i = 0; i < in->unauthorized.n; i++)
+		sp_free(in->unauthorized.v[i]);
+	sp_free(in->unauthorized.v);
+}
+
 void intake_free(struct intake **inp)
 {
 	struct intake *in = *inp;
@@ -395,6 +406,7 @@ void intake_free(struct intake **inp)
 		zmq_close(in->zsock);
 	while (in->peers)
 		peer_remove(in, &in->peers);
+	forget_unauthorized(in);
 	sp_free(in->frame);
 	sp_free(in);
 }
@@ -422,6 +434,26 @@ void intake_set_state(struct intake *in, Standpipe__State__Accepting accepting)
 	if (in->accepting == accepting)
 		return;
 	in->accepting = accepting;
+	tell_state(in);
+}
+
+static bool same_names(const struct sp_list *l, char *const *names, size_t n)
+{
+	bool same = l->n == n;
+	for (size_t i = 0; i < n && same; i++)
+		same = strcmp(l->v[i], names[i]) == 0;
+	return same;
+}
+
+void intake_set_unauthorized(struct intake *in, char *const *keys, size_t n)
+{
+	n = n < UNAUTHORIZED_KEYS_MAX ? n : UNAUTHORIZED_KEYS_MAX;
+	if (same_names(&in->unauthorized, keys, n))
+		return;
+	forget_unauthorized(in);
+	in->unauthorized = (struct sp_list){.v = sp_new_array(char *, n + 1), .n = n};
+	for (size_t i = 0; i < n; i++)
+		in->unauthorized.v[i] = sp_strdup(keys[i]);
 	tell_state(in);
 }
 

@@ -410,6 +410,22 @@ static void the_state_is_told_on_change_and_decides(void **state)
 	expect_stored(3, STANDPIPE__STORED__STATUS__COMMITTED);
 }
 
+static void keys_that_receivers_do_not_accept_are_told_at_once(void **state)
+{
+	char *keys[] = {(char *)"one", (char *)"two"};
+	const Standpipe__State *s;
+	(void)state;
+	for (size_t n = 2; n-- > 0;) { /* fewer are news too */
+		intake_set_unauthorized(intake, keys, n + 1);
+		worker.skip = 0;
+		do
+			s = (const Standpipe__State *)peer_expect(&worker, FRAME_STATE)->message;
+		while (s->n_unauthorized_keys != n + 1);
+		assert_string_equal(s->unauthorized_keys[n], keys[n]);
+	}
+	worker.skip = 1u << FRAME_STATE;
+}
+
 static void who_asks_is_told(void **state)
 {
 	Standpipe__Ask m = STANDPIPE__ASK__INIT;
@@ -480,6 +496,7 @@ int main(void)
 	    TEST(large_stores_are_admitted_by_room),
 	    TEST(each_attempt_has_its_own_room),
 	    TEST(the_state_is_told_on_change_and_decides),
+	    TEST(keys_that_receivers_do_not_accept_are_told_at_once),
 	    TEST(who_asks_is_told),
 	    TEST(after_a_restart_workers_must_say_hello),
 	    TEST(another_release_is_refused),

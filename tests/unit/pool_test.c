@@ -92,7 +92,7 @@ static void worker_tells(struct peer *p, Standpipe__State__Accepting accepting, 
 static bool is_taking(void *arg)
 {
 	(void)arg;
-	return pool_refuses(pool, 0) == NULL;
+	return pool_refuses(pool, NULL, 0) == NULL;
 }
 
 static void worker_comes(struct peer *p)
@@ -168,22 +168,52 @@ static void without_a_ship_that_accepts_nothing_is_taken(void **state)
 {
 	struct peer w;
 	(void)state;
-	assert_string_equal(pool_refuses(pool, 0)->code, "E_STARTING");
+	assert_string_equal(pool_refuses(pool, NULL, 0)->code, "E_STARTING");
 	worker_comes(&w);
 	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__FULL, 0);
 	stage_run(&stage, 20);
-	assert_string_equal(pool_refuses(pool, 0)->code, "E_STORE");
+	assert_string_equal(pool_refuses(pool, NULL, 0)->code, "E_STORE");
 	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__YES, 3100);
 	stage_run(&stage, 20);
-	assert_string_equal(pool_refuses(pool, 0)->code, "E_STARTING");
+	assert_string_equal(pool_refuses(pool, NULL, 0)->code, "E_STARTING");
 	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__YES, -1);
 	stage_run(&stage, 20);
-	assert_string_equal(pool_refuses(pool, 0)->code, "E_STARTING");
+	assert_string_equal(pool_refuses(pool, NULL, 0)->code, "E_STARTING");
 	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__YES, 10);
 	assert_true(stage_until(&stage, is_taking, NULL, STAGE_LIMIT_MS));
 	pool_stop(pool);
-	assert_string_equal(pool_refuses(pool, 0)->code, "E_SHUTDOWN");
-	assert_int_equal(pool_refuses(pool, 0)->http_status, 503);
+	assert_string_equal(pool_refuses(pool, NULL, 0)->code, "E_SHUTDOWN");
+	assert_int_equal(pool_refuses(pool, NULL, 0)->http_status, 503);
+	peer_close(&w);
+}
+
+static bool is_key_refused(void *arg)
+{
+	const struct outcome *o = pool_refuses(pool, arg, 0);
+	return o && o->http_status == 401 && strcmp(o->code, "E_TOKEN") == 0;
+}
+
+static void a_key_that_a_receiver_does_not_accept_is_refused_until_it_does(void **state)
+{
+	struct peer w;
+	Standpipe__State s = STANDPIPE__STATE__INIT;
+	Standpipe__Ping m = STANDPIPE__PING__INIT;
+	char *keys[] = {(char *)"one", (char *)"two"};
+	(void)state;
+	worker_comes(&w);
+	s.accepting = STANDPIPE__STATE__ACCEPTING__YES;
+	s.unauthorized_keys = keys, s.n_unauthorized_keys = 2;
+	m.state = &s;
+	peer_send(&w, &(struct frame_header){.type = FRAME_PING, .session = w.session}, &m.base);
+	assert_true(stage_until(&stage, is_key_refused, keys[1], STAGE_LIMIT_MS));
+	assert_null(pool_refuses(pool, "three", 0));
+	assert_null(pool_refuses(pool, NULL, 0));
+	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__YES, -1); /* ship has gone: that is what there is to say */
+	stage_run(&stage, 20);
+	assert_string_equal(pool_refuses(pool, "two", 0)->code, "E_STARTING");
+	worker_tells(&w, STANDPIPE__STATE__ACCEPTING__YES, 0);
+	stage_run(&stage, 20);
+	assert_null(pool_refuses(pool, "two", 0));
 	peer_close(&w);
 }
 
@@ -620,6 +650,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_delivery_goes_to_a_worker_and_its_answer_comes_back),
 	    TEST(without_a_ship_that_accepts_nothing_is_taken),
+	    TEST(a_key_that_a_receiver_does_not_accept_is_refused_until_it_does),
 	    TEST(a_repeat_attaches_to_the_one_in_work_and_later_is_known),
 	    TEST(at_the_deadline_the_answer_is_slow_and_the_late_commit_is_found),
 	    TEST(slowness_never_sends_a_job_twice),

@@ -528,11 +528,14 @@ static void ship_s_state_is_passed_on_at_once_and_each_second(void **state)
 	assert_in_range(m->state->ship_seen_ms_ago, 0, 2000);
 	fill_state(&s, 1);
 	s.accepting = STANDPIPE__STATE__ACCEPTING__FULL;
+	s.unauthorized_keys = (char *[]){(char *)"key"};
+	s.n_unauthorized_keys = 1;
 	int64_t start = sp_mono_now().ms;
 	peer_send(&ship, &(struct frame_header){.type = FRAME_STATE, .session = ship.session}, &s.base);
 	do
 		m = (const Standpipe__Ping *)peer_expect(&ingest, FRAME_PING)->message;
 	while (m->state->accepting != STANDPIPE__STATE__ACCEPTING__FULL);
+	assert_string_equal(m->state->unauthorized_keys[0], "key");
 	assert_true(sp_mono_now().ms - start < 4500); /* by its connection, not by the heartbeat that fails after 5 s */
 	m = (const Standpipe__Ping *)peer_expect(&ingest, FRAME_PING)->message;
 	assert_true(m->state->ship_seen_ms_ago > 0); /* ship has said nothing since */
