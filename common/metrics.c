@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_LABEL_SETS 10000
+#define MAX_LABEL_SETS 50000
 #define MAX_LABELS 6
-#define HASH_SLOTS 1024
+#define HASH_SLOTS 8192
 
 enum kind { COUNTER, GAUGE, HISTOGRAM };
 
@@ -218,12 +218,14 @@ static void add_line(
 	sp_buf_printf(out, "%s%s", metrics[s->metric].name, suffix);
 	while (*name) {
 		int n = (int)strcspn(name, ",");
-		sp_buf_printf(out, "%s%.*s=\"", sep, n, name);
-		add_escaped(out, at);
-		sp_buf_u8(out, '"');
+		if (*at) { /* to Prometheus an empty label is none */
+			sp_buf_printf(out, "%s%.*s=\"", sep, n, name);
+			add_escaped(out, at);
+			sp_buf_u8(out, '"');
+			sep = ",";
+		}
 		name += n + (name[n] == ',');
 		at += strlen(at) + 1;
-		sep = ",";
 	}
 	if (extra)
 		sp_buf_printf(out, "%s%s", sep, extra), sep = ",";

@@ -1,7 +1,7 @@
 /* metrics - the numbers a process shows, in Prometheus' text format. Their one list is common/metrics.def.
  *
  * Each line of the list: METRIC(id, KIND, "name", "label[,label]", "help"). Values of labels come from closed or bounded sets;
- * a process keeps at most 10,000 label sets and counts what it had to leave out.
+ * a process keeps at most 50,000 label sets and counts what it had to leave out. A label whose value is empty is not written.
  * One thread: the one that runs the process' loop.
  */
 #ifndef SP_METRICS_H

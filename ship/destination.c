@@ -9,28 +9,28 @@ static void show_protocol(const struct destination *d)
 {
 	const char *name = d->settings->name;
 	for (enum rw_version v = RW_1; v <= RW_2; v++)
-		sp_metric_set(M_DESTINATION_PROTOCOL, SP_L(name, protocol_name(v)), v == d->protocol.spoken);
+		sp_metric_set(M_DESTINATION_PROTOCOL, SP_L(name, protocol_name(v)), v == d->receiver->protocol.spoken);
 }
 
 bool destination_sends_again(
     struct destination *d, enum rw_version sent, bool again, const struct http_answer *a, enum rw_version *next)
 {
-	enum rw_version before = d->protocol.spoken;
-	bool sends = protocol_answered(&d->protocol, sent, again, a, next);
-	if (d->protocol.spoken == before)
+	enum rw_version before = d->receiver->protocol.spoken;
+	bool sends = protocol_answered(&d->receiver->protocol, sent, again, a, next);
+	if (d->receiver->protocol.spoken == before)
 		return sends;
 	bool wanted = strcmp(d->settings->protocol, "auto") != 0;
-	sp_log(wanted ? SP_LOG_WARN : SP_LOG_INFO, "destination.protocol", sp_f_str("destination", d->settings->name),
-	    sp_f_str("reason", d->protocol.reason), sp_f_i64("http_status", a->status),
+	sp_log(wanted ? SP_LOG_WARN : SP_LOG_INFO, "destination.protocol", sp_f_str("destination", d->name),
+	    sp_f_str("reason", d->receiver->protocol.reason), sp_f_i64("http_status", a->status),
 	    sp_f_str("msg", "the receiver does not take remote write 2.0: it gets 1.0 until a reload"), SP_LOG_END);
-	sp_metric_add(M_DESTINATION_PROTOCOL_FALLBACKS, SP_L(d->settings->name, d->protocol.reason), 1);
+	sp_metric_add(M_DESTINATION_PROTOCOL_FALLBACKS, SP_L(d->settings->name, d->receiver->protocol.reason), 1);
 	show_protocol(d);
 	return sends;
 }
 
 void destination_forget_protocol(struct destination *d)
 {
-	protocol_forget(&d->protocol);
+	protocol_forget(&d->receiver->protocol);
 	show_protocol(d);
 }
 
@@ -41,9 +41,12 @@ void destination_accepted(struct destination *d, uint64_t epoch)
 	d->last_success = sp_loop_now(d->loop);
 	health_answered(&d->health, epoch);
 	for (size_t i = 0; i < d->n_shards; i++) {
-		d->shards[i].blind = false;
-		if (d->shards[i].narrow)
-			narrow_witness(d->shards[i].narrow);
+		struct shard *s = d->shards[i];
+		if (!s)
+			continue;
+		s->blind = false;
+		if (s->narrow)
+			narrow_witness(s->narrow);
 	}
 }
 
@@ -60,11 +63,12 @@ static void pause_if_all_is_refused(struct destination *d)
 {
 	bool blind = false;
 	for (size_t i = 0; i < d->n_shards; i++)
-		blind |= d->shards[i].blind;
+		blind |= d->shards[i] && d->shards[i]->blind;
 	if (d->refused_in_a_row < REFUSED_IN_A_ROW || !blind || d->health.state != HEALTH_OK)
 		return;
 	for (size_t i = 0; i < d->n_shards; i++)
-		shard_forget_refusals(&d->shards[i]);
+		if (d->shards[i])
+			shard_forget_refusals(d->shards[i]);
 	d->vouched = false;
 	health_rejects_everything(&d->health, d->health.epoch, NULL);
 }
@@ -72,8 +76,8 @@ static void pause_if_all_is_refused(struct destination *d)
 static void ask_shards(struct destination *d, bool alone)
 {
 	for (size_t i = 0; i < d->n_shards && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
-		struct shard *s = &d->shards[(d->turn + i) % d->n_shards];
-		if (shard_send(s, alone) && d->health.state != HEALTH_OK)
+		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
+		if (s && shard_send(s, alone) && d->health.state != HEALTH_OK)
 			d->turn = s->index;
 	}
 }
@@ -95,36 +99,87 @@ void destination_pump_again(void *arg)
 	destination_pump(arg);
 }
 
+void destination_lines(struct destination *d, struct sp_bytes body, const char *lines[HTTP_LINES_MAX])
+{
+	size_t n = 0;
+	for (const char *const *from = auth_lines(d->receiver->auth, body); *from; from++) {
+		SP_BUG_IF(n + 2 >= HTTP_LINES_MAX);
+		lines[n++] = *from;
+	}
+	if (d->header)
+		lines[n++] = d->header;
+	lines[n] = NULL;
+}
+
 /* ---- beginning and end ---- */
+
+static void receiver_free(struct receiver **r)
+{
+	if (!*r)
+		return;
+	newest_free(&(*r)->newest);
+	composer_free(&(*r)->composer);
+	http_target_free(&(*r)->target);
+	auth_free(&(*r)->auth);
+	sp_free(*r);
+	*r = NULL;
+}
+
+static enum sp_status receiver_new(
+    struct http_client *c, const struct dest_settings *settings, struct receiver **out, struct sp_why *why)
+{
+	struct receiver *r = *out = sp_new(struct receiver);
+	r->rolls_back = receiver_kind(settings->receiver)->rolls_back;
+	r->max_bytes = (size_t)settings->max_bytes;
+	r->composer = composer_new();
+	protocol_init(&r->protocol, settings->protocol);
+	enum sp_status status = auth_new(settings, &r->auth, why);
+	if (status == SP_OK)
+		status = http_target_new(c, settings, &r->target, why);
+	if (status != SP_OK)
+		receiver_free(out);
+	return status;
+}
+
+static struct destination *destination_make(struct sp_loop *l, struct writer *w, struct receiver *r,
+    const struct dest_settings *settings, uint32_t id, const char *name)
+{
+	struct destination *d = sp_new(struct destination);
+	const char *slash = strchr(name, '/');
+	d->settings = settings;
+	d->loop = l;
+	d->writer = w;
+	d->receiver = r;
+	d->id = id;
+	d->name = sp_strdup(name);
+	d->lane = slash ? d->name + (slash - name) + 1 : "";
+	d->n_shards = (size_t)settings->shards;
+	d->shards = sp_new_array(struct shard *, d->n_shards);
+	health_init(&d->health, l, settings, d->name, d->lane, destination_pump_again, d);
+	return d;
+}
 
 enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_client *c,
     const struct dest_settings *settings, struct destination **out, struct sp_why *why)
 {
-	struct destination *d = sp_new(struct destination);
-	d->settings = settings;
-	d->loop = l;
-	d->writer = w;
-	d->rolls_back = receiver_kind(settings->receiver)->rolls_back;
-	d->max_bytes = (size_t)settings->max_bytes;
-	d->composer = composer_new();
-	protocol_init(&d->protocol, settings->protocol);
-	show_protocol(d);
-	enum sp_status status = auth_new(settings, &d->auth, why);
-	if (status == SP_OK)
-		status = http_target_new(c, settings, &d->target, why);
-	if (status != SP_OK) {
-		destination_free(&d);
+	struct receiver *r;
+	enum sp_status status = receiver_new(c, settings, &r, why);
+	if (status != SP_OK)
 		return status;
-	}
-	d->id = writer_dest_id(w, settings->name);
-	health_init(&d->health, l, settings, destination_pump_again, d);
-	sp_metric_set(M_DESTINATION_REFUSING, SP_L(settings->name), 0);
-	d->n_shards = (size_t)settings->shards;
-	d->shards = sp_new_array(struct shard, d->n_shards);
-	for (size_t i = 0; i < d->n_shards; i++)
-		shard_init(&d->shards[i], d, (uint32_t)i);
-	*out = d;
+	*out = destination_make(l, w, r, settings, writer_dest_id(w, settings->name), settings->name);
+	show_protocol(*out);
+	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(*out)), 0);
 	return SP_OK;
+}
+
+struct destination *destination_lane(struct destination *of, uint32_t id, const char *name)
+{
+	struct destination *d = destination_make(of->loop, of->writer, of->receiver, of->settings, id, name);
+	const char *value = sp_map_get(&of->settings->lanes_map, d->lane);
+	if (of->settings->lanes_header)
+		d->header = sp_asprintf("%s: %s", of->settings->lanes_header, value ? value : d->lane);
+	d->secrets_seen = of->receiver->secrets;
+	return d;
 }
 
 void destination_free(struct destination **destination)
@@ -134,26 +189,32 @@ void destination_free(struct destination **destination)
 		return;
 	destination_stop(d);
 	for (size_t i = 0; i < d->n_shards; i++)
-		shard_done(&d->shards[i]);
+		shard_free(&d->shards[i]);
+	if (!*d->lane)
+		receiver_free(&d->receiver);
 	sp_free(d->shards);
-	newest_free(&d->newest);
-	composer_free(&d->composer);
-	http_target_free(&d->target);
-	auth_free(&d->auth);
+	sp_free(d->header);
+	sp_free(d->name);
 	sp_free(d);
 	*destination = NULL;
 }
 
 void destination_start(struct destination *d)
 {
-	for (size_t i = 0; i < d->n_shards; i++)
-		window_start(d->shards[i].window);
+	bool waits = writer_totals(d->writer, d->id).batches > 0;
+	for (size_t i = 0; i < d->n_shards && waits; i++) {
+		if (!d->shards[i])
+			d->shards[i] = shard_new(d, (uint32_t)i, true);
+		window_start(d->shards[i]->window);
+	}
 }
 
 void destination_add(struct destination *d, const struct batch *b, struct payload *p)
 {
 	SP_BUG_IF(b->shard >= d->n_shards);
-	window_add(d->shards[b->shard].window, b, p);
+	if (!d->shards[b->shard])
+		d->shards[b->shard] = shard_new(d, b->shard, false);
+	window_add(d->shards[b->shard]->window, b, p);
 }
 
 void destination_probe(struct destination *d)
@@ -163,11 +224,19 @@ void destination_probe(struct destination *d)
 
 void destination_poll(struct destination *d)
 {
-	if (auth_poll(d->auth)) {
-		sp_log(
-		    SP_LOG_INFO, "destination.secret_changed", sp_f_str("destination", d->settings->name), SP_LOG_END);
+	struct receiver *r = d->receiver;
+	if (!*d->lane && auth_poll(r->auth)) {
+		r->secrets++;
+		sp_log(SP_LOG_INFO, "destination.secret_changed", sp_f_str("destination", d->name), SP_LOG_END);
+	}
+	if (d->secrets_seen != r->secrets) {
+		d->secrets_seen = r->secrets;
 		health_probe(&d->health);
 	}
+	/* There may be a thousand lanes, and most of them have nothing to do most of the time. */
+	for (size_t i = 0; i < d->n_shards; i++)
+		if (d->shards[i] && shard_is_idle(d->shards[i]))
+			shard_free(&d->shards[i]);
 }
 
 void destination_stop(struct destination *d)
@@ -186,7 +255,8 @@ bool destination_idle(const struct destination *d)
 void destination_abandon(struct destination *d)
 {
 	for (size_t i = 0; i < d->n_shards; i++)
-		shard_abandon(&d->shards[i]);
+		if (d->shards[i])
+			shard_abandon(d->shards[i]);
 	d->in_flight = 0;
 }
 
@@ -196,7 +266,7 @@ void destination_report(const struct destination *d, struct destination_report *
 {
 	const struct health *h = &d->health;
 	int64_t in = h->retry.due_ms - sp_loop_now(d->loop).ms;
-	*out = (struct destination_report){.name = d->settings->name,
+	*out = (struct destination_report){.name = d->name,
 	    .id = d->id,
 	    .state = h->state,
 	    .reason = h->reason,
@@ -205,6 +275,6 @@ void destination_report(const struct destination *d, struct destination_report *
 				: in > 0	 ? in
 						 : 0,
 	    .refusing = d->refusing,
-	    .protocol = protocol_name(d->protocol.spoken),
-	    .protocol_reason = d->protocol.reason};
+	    .protocol = protocol_name(d->receiver->protocol.spoken),
+	    .protocol_reason = d->receiver->protocol.reason};
 }

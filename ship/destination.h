@@ -27,6 +27,9 @@ struct destination_report {
 /* The settings, the writer and the client must outlive it. SP_CONFIG: its settings cannot work. */
 SP_CHECKED enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_client *c,
     const struct dest_settings *d, struct destination **out, struct sp_why *why);
+/* A lane of it (settings: lanes), with an order, back-off and state of its own, and the same receiver. name: "mimir/acme". It must be
+ * freed before the destination. */
+struct destination *destination_lane(struct destination *of, uint32_t id, const char *name);
 /* After http_client_free and writer_close. */
 void destination_free(struct destination **d);
 /* Begins with what the spool holds. */
@@ -37,7 +40,8 @@ void destination_add(struct destination *d, const struct batch *b, struct payloa
 void destination_probe(struct destination *d);
 /* What was found out about the versions that it takes may be old: ask again. */
 void destination_forget_protocol(struct destination *d);
-/* Has the secret changed? Then a pause ends. To be called every second or two. */
+/* Has the secret changed? Then a pause ends. Gives back the memory of shards that are idle. To be called every second or two, for a
+ * destination before its lanes. */
 void destination_poll(struct destination *d);
 /* No further request; destination_idle when none is out. */
 void destination_stop(struct destination *d);

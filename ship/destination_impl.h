@@ -48,16 +48,29 @@ struct shard {
 	bool blind; /* waits for a 2xx to another batch */
 };
 
+/* How requests reach it, and what is known of it: a destination and its lanes have one. */
+struct receiver {
+	struct http_target *target;
+	struct auth *auth;
+	uint64_t secrets; /* how often the secret has changed */
+	struct composer *composer;
+	struct protocol protocol;
+	bool rolls_back;  /* a refused request leaves nothing behind */
+	size_t max_bytes; /* of a request, learnt from 413 */
+	struct sp_mono max_bytes_at;
+	struct newest *newest;
+};
+
 struct destination {
 	const struct dest_settings *settings;
 	struct sp_loop *loop;
 	struct writer *writer;
-	struct http_target *target;
-	struct auth *auth;
+	struct receiver *receiver;
 	uint32_t id;
-	bool rolls_back; /* a refused request leaves nothing behind */
-	struct protocol protocol;
-	struct composer *composer;
+	char *name;	  /* "mimir", "mimir/acme" */
+	const char *lane; /* "acme"; "" when it is none */
+	char *header;	  /* of the lane, or NULL */
+	uint64_t secrets_seen;
 
 	struct health health;
 	unsigned in_flight;
@@ -67,21 +80,23 @@ struct destination {
 	unsigned refused_in_a_row; /* whole batches since the last 2xx */
 	bool vouched;		   /* a witness was accepted: refusals are about data */
 	struct sp_mono last_success, last_narrowing;
-	size_t max_bytes; /* of a request, learnt from 413 */
-	struct sp_mono max_bytes_at;
-	struct newest *newest;
 	struct budget budget;
 	struct pace pace;
 	struct sp_timer budget_timer, pace_timer;
 	bool refusing; /* the budget is spent */
 
-	struct shard *shards;
+	struct shard **shards; /* NULL: nothing of it waits */
 	size_t n_shards;
 };
+
+#define DESTINATION_LABELS(d) (d)->settings->name, (d)->lane
 
 /* destination.c */
 void destination_pump(struct destination *d); /* sends what may be sent */
 void destination_pump_again(void *arg);	      /* the same, for timers */
+/* The header lines of a request, up to a NULL. Valid until the next call. */
+#define HTTP_LINES_MAX 16
+void destination_lines(struct destination *d, struct sp_bytes body, const char *lines[HTTP_LINES_MAX]);
 /* protocol_answered, with word of what changed. */
 bool destination_sends_again(
     struct destination *d, enum rw_version sent, bool again, const struct http_answer *a, enum rw_version *next);
@@ -89,8 +104,10 @@ void destination_accepted(struct destination *d, uint64_t epoch);
 void destination_failed(struct destination *d, uint64_t epoch, struct ship_ruling r, const struct http_answer *a);
 
 /* shard.c */
-void shard_init(struct shard *s, struct destination *d, uint32_t index);
-void shard_done(struct shard *s);
+/* behind: batches of it are in the spool that were not handed over. */
+struct shard *shard_new(struct destination *d, uint32_t index, bool behind);
+void shard_free(struct shard **s);
+bool shard_is_idle(const struct shard *s); /* nothing waits, nothing is out: it may be freed */
 /* True when a request went out. alone: no other shard has one out, so none can vouch for the receiver. */
 bool shard_send(struct shard *s, bool alone);
 /* Forgets refusals: those batches are sent anew. */

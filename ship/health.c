@@ -13,13 +13,13 @@ const char *health_state_name(enum health_state s)
 	return names[s];
 }
 
-void health_init(
-    struct health *h, struct sp_loop *l, const struct dest_settings *d, void (*again)(void *arg), void *arg)
+void health_init(struct health *h, struct sp_loop *l, const struct dest_settings *d, const char *name, const char *lane,
+    void (*again)(void *arg), void *arg)
 {
-	*h = (struct health){.loop = l, .settings = d, .again = again, .arg = arg, .reason = ""};
+	*h = (struct health){.loop = l, .settings = d, .name = name, .lane = lane, .again = again, .arg = arg, .reason = ""};
 	h->backoff.allowed = (unsigned)d->shards;
 	h->since_wall_ms = sp_wall_ms();
-	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, ""), 1);
+	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, h->lane, ""), 1);
 }
 
 void health_stop(struct health *h)
@@ -34,18 +34,18 @@ static void enter(struct health *h, enum health_state state, const char *reason,
 	if (state == h->state && strcmp(reason, h->reason) == 0)
 		return;
 	if (state != h->state && state == HEALTH_OK)
-		sp_log(SP_LOG_INFO, "destination.healthy", sp_f_str("destination", h->settings->name),
+		sp_log(SP_LOG_INFO, "destination.healthy", sp_f_str("destination", h->name),
 		    sp_f_str("after", h->reason), sp_f_i64("seconds", (now - h->since_wall_ms) / 1000), SP_LOG_END);
 	else if (state != h->state)
 		sp_log(state == HEALTH_PAUSED ? SP_LOG_ERROR : SP_LOG_WARN,
 		    state == HEALTH_PAUSED ? "destination.paused" : "destination.backing_off",
-		    sp_f_str("destination", h->settings->name), sp_f_str("reason", reason),
+		    sp_f_str("destination", h->name), sp_f_str("reason", reason),
 		    sp_f_i64("http_status", a ? a->status : 0), sp_f_bytes("answer", a ? a->words : sp_str(NULL)),
 		    sp_f_str("msg", "the data waits in the spool"), SP_LOG_END);
 	if (state != h->state)
 		h->since_wall_ms = now;
-	sp_metric_forget(M_DESTINATION_UP, SP_L(h->settings->name, h->reason));
-	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, reason), state == HEALTH_OK);
+	sp_metric_forget(M_DESTINATION_UP, SP_L(h->settings->name, h->lane, h->reason));
+	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, h->lane, reason), state == HEALTH_OK);
 	h->state = state;
 	h->reason = reason;
 }

@@ -22,6 +22,7 @@ enum health_state { HEALTH_OK = 0, HEALTH_BACKING_OFF, HEALTH_PAUSED };
 struct health {
 	struct sp_loop *loop;
 	const struct dest_settings *settings;
+	const char *name, *lane; /* for log and metrics */
 	void (*again)(void *arg);
 	void *arg;
 
@@ -36,8 +37,8 @@ struct health {
 };
 
 /* again is called when a request may go out that might not before. */
-void health_init(
-    struct health *h, struct sp_loop *l, const struct dest_settings *d, void (*again)(void *arg), void *arg);
+void health_init(struct health *h, struct sp_loop *l, const struct dest_settings *d, const char *name, const char *lane,
+    void (*again)(void *arg), void *arg);
 void health_stop(struct health *h);
 bool health_may_send(const struct health *h, unsigned in_flight);
 void health_sent(struct health *h);

@@ -1,5 +1,6 @@
 #include "ship/destination_impl.h"
 
+#include "common/alloc.h"
 #include "common/crash.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -40,12 +41,14 @@ static void post(struct shard *s, enum request_kind kind, const struct composed 
 	health_sent(&d->health);
 	budget_count(&d->budget, now_ms(s), kind != REQUEST_WHOLE);
 	if (kind != REQUEST_WHOLE) {
-		sp_metric_add(M_DESTINATION_EXTRA_REQUESTS, SP_L(d->settings->name), 1);
+		sp_metric_add(M_DESTINATION_EXTRA_REQUESTS, SP_L(DESTINATION_LABELS(d)), 1);
 		sp_crash_point("ship.during_bisect");
 	}
 	sp_metric_observe(M_DESTINATION_REQUEST_SAMPLES, SP_L(d->settings->name), (double)c->samples);
 	sp_crash_point("ship.before_send");
-	http_post(d->target, auth_lines(d->auth, c->body), c->body, c->version, attempt, shard_answered, s);
+	const char *lines[HTTP_LINES_MAX];
+	destination_lines(d, c->body, lines);
+	http_post(d->receiver->target, lines, c->body, c->version, attempt, shard_answered, s);
 	sp_crash_point("ship.after_send_before_response");
 }
 
@@ -72,7 +75,7 @@ static bool must_wait_for_more(struct shard *s, const struct window_limits *l, s
 static void post_part(struct shard *s, enum request_kind kind, uint64_t seq, enum rw_version version, unsigned attempt)
 {
 	struct composed c = compose_part(
-	    s->dest->composer, window_find(s->window, seq), s->block, s->samples, version, &s->body);
+	    s->dest->receiver->composer, window_find(s->window, seq), s->block, s->samples, version, &s->body);
 	post(s, kind, &c, attempt);
 }
 
@@ -86,7 +89,7 @@ static void send_again(struct shard *s, enum rw_version version)
 	}
 	for (size_t i = 0; i < s->n; i++)
 		s->entries[i] = window_find(s->window, s->seqs[i]);
-	struct composed c = compose_batches(s->dest->composer, s->entries, s->n, version, &s->body);
+	struct composed c = compose_batches(s->dest->receiver->composer, s->entries, s->n, version, &s->body);
 	for (size_t i = c.n; i < s->n; i++)
 		s->entries[i]->state = ENTRY_QUEUED;
 	s->n = c.n;
@@ -98,12 +101,12 @@ static bool send_whole(struct shard *s)
 	struct destination *d = s->dest;
 	struct window_limits l = {.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
 	    .samples = (size_t)d->settings->max_samples,
-	    .bytes = d->max_bytes,
+	    .bytes = d->receiver->max_bytes,
 	    .raw_bytes = (size_t)d->settings->max_raw_bytes};
 	size_t n = window_collect(s->window, &l, s->entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
-	struct composed c = compose_batches(d->composer, s->entries, n, d->protocol.spoken, &s->body);
+	struct composed c = compose_batches(d->receiver->composer, s->entries, n, d->receiver->protocol.spoken, &s->body);
 	s->held = payload_ref(s->entries[0]->payload);
 	s->n = c.n;
 	for (size_t i = 0; i < c.n; i++) {
@@ -121,7 +124,7 @@ static void settle(struct shard *s, const struct batch *batches, size_t n, uint6
 {
 	const char *name = s->dest->settings->name;
 	for (size_t i = 0; i < n_dead; i++)
-		sp_metric_add(M_DESTINATION_DEADLETTERED, SP_L(name, dead[i].reason), dead[i].samples);
+		sp_metric_add(M_DESTINATION_DEADLETTERED, SP_L(name, s->dest->lane, dead[i].reason), dead[i].samples);
 	sp_metric_observe(
 	    M_DESTINATION_DELAY_SECONDS, SP_L(name), (double)(sp_wall_ms() - batches[0].accepted_ms) / 1000);
 	writer_settle(s->dest->writer, batches, n, delivered, dead, n_dead, NULL, NULL);
@@ -164,14 +167,14 @@ static void noted(void *arg)
 	s->busy = false;
 	if (d->stopping || !e || e->state != ENTRY_REFUSED || !e->payload)
 		return;
-	if (!d->newest)
-		d->newest = newest_new();
-	struct narrow_rules rules = {.rolls_back = d->rolls_back && !d->protocol.proven,
+	if (!d->receiver->newest)
+		d->receiver->newest = newest_new();
+	struct narrow_rules rules = {.rolls_back = d->receiver->rolls_back && !d->receiver->protocol.proven,
 	    .suspect = e->suspect,
 	    .too_big = e->too_big,
 	    .maybe_delivered = e->batch.flags & BATCH_MAYBE_DELIVERED,
 	    .max_raw = RW_RAW_MAX_BYTES};
-	enum sp_status status = narrow_new(entry_block(e), &rules, d->newest, &s->narrow, &why);
+	enum sp_status status = narrow_new(entry_block(e), &rules, d->receiver->newest, &s->narrow, &why);
 	if (status == SP_BAD_DATA || status == SP_TOO_BIG)
 		bury(s, e, "rejected", 0, sp_str(why.text));
 	if (s->narrow && d->vouched)
@@ -210,7 +213,7 @@ static void finish_narrowing(struct shard *s)
 		lost += dead[i].samples;
 	}
 	if (n_dead > 0)
-		sp_log(SP_LOG_WARN, "batch.refused", sp_f_str("destination", s->dest->settings->name),
+		sp_log(SP_LOG_WARN, "batch.refused", sp_f_str("destination", s->dest->name),
 		    sp_f_u64("shard", s->index), sp_f_u64("delivered", delivered), sp_f_u64("dead_lettered", lost),
 		    sp_f_bytes("answer", dead[0].answer), SP_LOG_END);
 	settle(s, &e->batch, 1, delivered, dead, n_dead);
@@ -223,10 +226,10 @@ static bool may_narrow(struct destination *d)
 {
 	bool allows = budget_allows(&d->budget, sp_loop_now(d->loop).ms);
 	if (!allows && !d->refusing)
-		sp_log(SP_LOG_WARN, "destination.refusing", sp_f_str("destination", d->settings->name),
+		sp_log(SP_LOG_WARN, "destination.refusing", sp_f_str("destination", d->name),
 		    sp_f_str("msg", "refuses so much that narrowing it down must wait"), SP_LOG_END);
 	d->refusing = !allows;
-	sp_metric_set(M_DESTINATION_REFUSING, SP_L(d->settings->name), d->refusing);
+	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), d->refusing);
 	if (!allows && d->budget_timer.at == 0)
 		sp_timer_set(d->loop, &d->budget_timer, 1000, destination_pump_again, d);
 	return allows;
@@ -240,7 +243,7 @@ static bool is_scout(const struct shard *s)
 	if (d->refused_in_a_row < REFUSED_IN_A_ROW)
 		return true;
 	for (size_t i = 0; i < s->index; i++)
-		if (d->shards[i].narrow)
+		if (d->shards[i] && d->shards[i]->narrow)
 			return false;
 	return true;
 }
@@ -255,7 +258,7 @@ static bool send_piece(struct shard *s)
 	case NARROW_SEND:
 		s->block = piece.block;
 		s->samples = piece.samples;
-		post_part(s, REQUEST_PIECE, s->narrow_seq, s->dest->protocol.spoken, 0);
+		post_part(s, REQUEST_PIECE, s->narrow_seq, s->dest->receiver->protocol.spoken, 0);
 		return true;
 	case NARROW_DONE:
 		finish_narrowing(s);
@@ -290,7 +293,7 @@ static void witness_noted(void *arg)
 			s->n = 0;
 			s->block = sp_buf_view(&s->witness);
 			s->samples = 1;
-			post_part(s, REQUEST_WITNESS, e->batch.seq, d->protocol.spoken, d->health.failures);
+			post_part(s, REQUEST_WITNESS, e->batch.seq, d->receiver->protocol.spoken, d->health.failures);
 		}
 	}
 	sp_buf_free(&raw);
@@ -325,12 +328,11 @@ static void delivered_whole(struct shard *s)
 		window_remove(s->window, window_find(s->window, s->seqs[i]));
 	s->join_limit = s->join_limit * 2 < WINDOW_JOIN_MAX ? s->join_limit * 2 : WINDOW_JOIN_MAX;
 
-	struct destination *d = s->dest;
-	size_t configured = (size_t)d->settings->max_bytes;
-	if (d->max_bytes < configured && now_ms(s) - d->max_bytes_at.ms >= MAX_BYTES_GROW_MS) {
-		d->max_bytes =
-		    d->max_bytes + d->max_bytes / 10 < configured ? d->max_bytes + d->max_bytes / 10 : configured;
-		d->max_bytes_at = sp_loop_now(d->loop);
+	struct receiver *r = s->dest->receiver;
+	size_t configured = (size_t)s->dest->settings->max_bytes, more = r->max_bytes + r->max_bytes / 10;
+	if (r->max_bytes < configured && now_ms(s) - r->max_bytes_at.ms >= MAX_BYTES_GROW_MS) {
+		r->max_bytes = more < configured ? more : configured;
+		r->max_bytes_at = sp_loop_now(s->dest->loop);
 	}
 }
 
@@ -363,7 +365,7 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 		d->refused_in_a_row++;
 	if (health_is_rejecting(&d->health))
 		return; /* it stays queued */
-	bool stored_the_rest = !d->rolls_back || protocol_stored_a_part(s->version, a);
+	bool stored_the_rest = !d->receiver->rolls_back || protocol_stored_a_part(s->version, a);
 	if (r.verdict == SHIP_DATA && stored_the_rest && vouched && d->last_narrowing.ms > 0 &&
 	    now_ms(s) - d->last_narrowing.ms < PARTLY_REFUSED_MS) {
 		bury(s, e, "partly_refused", a->status, a->words);
@@ -391,8 +393,8 @@ static void whole_answered(struct shard *s, const struct http_answer *a, struct 
 	requeue(
 	    s, a->repeated || a->transport == SHIP_UNANSWERED || (a->transport == SHIP_ANSWERED && a->status >= 500));
 	if (r.verdict == SHIP_TOO_BIG && s->n > 1) {
-		d->max_bytes = s->body.n / 2;
-		d->max_bytes_at = sp_loop_now(d->loop);
+		d->receiver->max_bytes = s->body.n / 2;
+		d->receiver->max_bytes_at = sp_loop_now(d->loop);
 	}
 	if (s->n > 1 && (r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG)) {
 		s->join_limit = s->n / 2;
@@ -426,10 +428,10 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	struct ship_ruling r = ship_rule(a->transport, a->status, a->retry_after_ms);
 	char code[12];
 	snprintf(code, sizeof(code), "%d", a->status);
-	sp_metric_add(M_DESTINATION_REQUESTS, SP_L(d->settings->name, code), 1);
+	sp_metric_add(M_DESTINATION_REQUESTS, SP_L(DESTINATION_LABELS(d), code), 1);
 	sp_metric_observe(M_DESTINATION_REQUEST_SECONDS, SP_L(d->settings->name), a->seconds);
 	if (r.verdict == SHIP_DELIVERED && a->samples_written >= 0 && (uint64_t)a->samples_written < s->samples)
-		sp_metric_add(M_DESTINATION_UNCONFIRMED, SP_L(d->settings->name),
+		sp_metric_add(M_DESTINATION_UNCONFIRMED, SP_L(DESTINATION_LABELS(d)),
 		    (double)(s->samples - (uint64_t)a->samples_written));
 
 	d->in_flight--;
@@ -503,17 +505,31 @@ static void shard_ready(void *arg)
 	destination_pump(s->dest);
 }
 
-void shard_init(struct shard *s, struct destination *d, uint32_t index)
+struct shard *shard_new(struct destination *d, uint32_t index, bool behind)
 {
-	*s = (struct shard){.dest = d, .index = index, .join_limit = WINDOW_JOIN_MAX};
-	s->window = window_new(d->writer, d->id, index, shard_ready, s);
+	struct shard *s = sp_new(struct shard);
+	s->dest = d;
+	s->index = index;
+	s->join_limit = WINDOW_JOIN_MAX;
+	s->window = window_new(d->writer, d->id, index, behind, shard_ready, s);
+	return s;
 }
 
-void shard_done(struct shard *s)
+void shard_free(struct shard **shard)
 {
+	struct shard *s = *shard;
+	if (!s)
+		return;
 	narrow_free(&s->narrow);
 	payload_unref(&s->held);
 	sp_buf_free(&s->body);
 	sp_buf_free(&s->witness);
 	window_free(&s->window);
+	sp_free(s);
+	*shard = NULL;
+}
+
+bool shard_is_idle(const struct shard *s)
+{
+	return !s->busy && !s->narrow && window_is_idle(s->window);
 }

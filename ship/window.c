@@ -12,6 +12,7 @@ struct window {
 	uint64_t last_seq;    /* newest that was ever in the ring */
 	bool more;	      /* there are newer ones on disk */
 	bool listing;
+	size_t reading;
 };
 
 struct read {
@@ -24,11 +25,12 @@ static struct entry *at(const struct window *w, size_t i)
 	return &w->ring[(w->front + i) & (w->cap - 1)];
 }
 
-struct window *window_new(struct writer *writer, uint32_t dest, uint32_t shard, void (*ready)(void *arg), void *arg)
+struct window *window_new(
+    struct writer *writer, uint32_t dest, uint32_t shard, bool behind, void (*ready)(void *arg), void *arg)
 {
 	struct window *w = sp_new(struct window);
 	*w = (struct window){
-	    .writer = writer, .dest = dest, .shard = shard, .ready = ready, .arg = arg, .more = true, .cap = 16};
+	    .writer = writer, .dest = dest, .shard = shard, .ready = ready, .arg = arg, .more = behind, .cap = 16};
 	w->ring = sp_new_array(struct entry, w->cap);
 	return w;
 }
@@ -90,6 +92,7 @@ static void on_read(void *arg, struct payload *p)
 	struct window *w = r->window;
 	struct entry *e = window_find(w, r->seq);
 	sp_free(r);
+	w->reading--;
 	if (e) {
 		e->reading = false;
 		if (p && !e->payload)
@@ -108,9 +111,15 @@ bool window_load(struct window *w, struct entry *e)
 		struct read *r = sp_new(struct read);
 		*r = (struct read){w, e->batch.seq};
 		e->reading = true;
+		w->reading++;
 		writer_read(w->writer, e->batch.payload, on_read, r);
 	}
 	return false;
+}
+
+bool window_is_idle(const struct window *w)
+{
+	return w->n == 0 && !w->more && !w->listing && w->reading == 0;
 }
 
 void window_start(struct window *w)

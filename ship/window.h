@@ -36,9 +36,13 @@ struct window_limits {
 
 struct window;
 
-struct window *window_new(struct writer *w, uint32_t dest, uint32_t shard, void (*ready)(void *arg), void *arg);
+/* behind: the spool holds batches that were not handed over; window_start asks for them. */
+struct window *window_new(
+    struct writer *w, uint32_t dest, uint32_t shard, bool behind, void (*ready)(void *arg), void *arg);
 /* Reads that are out must have been answered, or the writer be closed. */
 void window_free(struct window **w);
+/* It holds nothing, the spool has nothing for it, and no answer of the writer is due. */
+bool window_is_idle(const struct window *w);
 /* Asks for what is on disk; until it is here, window_add only remembers that there is more. */
 void window_start(struct window *w);
 void window_add(struct window *w, const struct batch *b, struct payload *p);

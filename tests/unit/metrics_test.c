@@ -72,12 +72,12 @@ static void too_many_label_sets_are_left_out_and_counted(void **state)
 {
 	(void)state;
 	char name[16];
-	for (int i = 0; i < 10003; i++) {
+	for (int i = 0; i < 50003; i++) {
 		snprintf(name, sizeof name, "%d", i);
 		sp_metric_set(M_BUILD_INFO, SP_L(name), 1);
 	}
 	assert_true(sp_metric_value(M_METRICS_LEFT_OUT, NULL) == 3);
-	for (int i = 0; i < 10003; i++) {
+	for (int i = 0; i < 50003; i++) {
 		snprintf(name, sizeof name, "%d", i);
 		sp_metric_forget(M_BUILD_INFO, SP_L(name));
 	}
