@@ -158,6 +158,23 @@ void sp_buf_json(struct sp_buf *b, struct sp_bytes s)
 	sp_buf_u8(b, '"');
 }
 
+void sp_buf_base64(struct sp_buf *b, struct sp_bytes s)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint8_t *to = sp_buf_room(b, (s.n + 2) / 3 * 4);
+	if (!to)
+		return;
+	for (size_t i = 0; i < s.n; i += 3) {
+		size_t left = s.n - i;
+		uint32_t v = (uint32_t)s.p[i] << 16 | (left > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) | (left > 2 ? s.p[i + 2] : 0);
+		*to++ = (uint8_t)digits[v >> 18];
+		*to++ = (uint8_t)digits[v >> 12 & 63];
+		*to++ = left > 1 ? (uint8_t)digits[v >> 6 & 63] : '=';
+		*to++ = left > 2 ? (uint8_t)digits[v & 63] : '=';
+	}
+	b->n += (s.n + 2) / 3 * 4;
+}
+
 void sp_buf_double(struct sp_buf *b, double v)
 {
 	if (isnan(v)) {

@@ -138,6 +138,8 @@ void sp_buf_varint(struct sp_buf *b, uint64_t v);
 void sp_buf_printf(struct sp_buf *b, const char *fmt, ...) SP_PRINTF(2, 3);
 /* s as a JSON string with quotes; bytes that are not UTF-8 become U+FFFD. */
 void sp_buf_json(struct sp_buf *b, struct sp_bytes s);
+/* The standard alphabet, with padding. */
+void sp_buf_base64(struct sp_buf *b, struct sp_bytes s);
 /* Shortest decimal that reads back as v (as %.17g would, but short); NaN, +Inf, -Inf in Prometheus' spelling. */
 void sp_buf_double(struct sp_buf *b, double v);
 void sp_buf_clear(struct sp_buf *b); /* keeps the memory */

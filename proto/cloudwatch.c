@@ -219,29 +219,12 @@ void cloudwatch_record(struct sp_buf *out, enum cloudwatch_format format, const 
 	}
 }
 
-static void add_base64(struct sp_buf *out, struct sp_bytes s)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint8_t *to = sp_buf_room(out, (s.n + 2) / 3 * 4);
-	if (!to)
-		return;
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)s.p[i] << 16 | (left > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) | (left > 2 ? s.p[i + 2] : 0);
-		*to++ = (uint8_t)digits[v >> 18];
-		*to++ = (uint8_t)digits[v >> 12 & 63];
-		*to++ = left > 1 ? (uint8_t)digits[v >> 6 & 63] : '=';
-		*to++ = left > 2 ? (uint8_t)digits[v & 63] : '=';
-	}
-	out->n += (s.n + 2) / 3 * 4;
-}
-
 void cloudwatch_body(struct sp_buf *out, const char *request_id, int64_t timestamp_ms, const struct sp_bytes *records, size_t n)
 {
 	sp_buf_printf(out, "{\"requestId\":\"%s\",\"timestamp\":%" PRId64 ",\"records\":[", request_id, timestamp_ms);
 	for (size_t i = 0; i < n; i++) {
 		sp_buf_str(out, i ? ",{\"data\":\"" : "{\"data\":\"");
-		add_base64(out, records[i]);
+		sp_buf_base64(out, records[i]);
 		sp_buf_str(out, "\"}");
 	}
 	sp_buf_str(out, "]}");

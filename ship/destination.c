@@ -217,6 +217,12 @@ void destination_add(struct destination *d, const struct batch *b, struct payloa
 	window_add(d->shards[b->shard]->window, b, p);
 }
 
+void destination_forget(struct destination *d, const struct batch *b)
+{
+	if (b->shard < d->n_shards)
+		shard_forget(&d->shards[b->shard], b->seq);
+}
+
 void destination_probe(struct destination *d)
 {
 	health_probe(&d->health);

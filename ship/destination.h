@@ -36,6 +36,8 @@ void destination_free(struct destination **d);
 void destination_start(struct destination *d);
 /* A commit made this batch. p may be NULL. */
 void destination_add(struct destination *d, const struct batch *b, struct payload *p);
+/* A person took this batch out of the spool. When a request with it is out, it may still arrive. */
+void destination_forget(struct destination *d, const struct batch *b);
 /* Try now, whatever the timer says. */
 void destination_probe(struct destination *d);
 /* What was found out about the versions that it takes may be old: ask again. */

@@ -110,6 +110,8 @@ void shard_free(struct shard **s);
 bool shard_is_idle(const struct shard *s); /* nothing waits, nothing is out: it may be freed */
 /* True when a request went out. alone: no other shard has one out, so none can vouch for the receiver. */
 bool shard_send(struct shard *s, bool alone);
+/* The batch with this seq has left the spool. */
+void shard_forget(struct shard *s, uint64_t seq);
 /* Forgets refusals: those batches are sent anew. */
 void shard_forget_refusals(struct shard *s);
 /* Its request ends without an answer. */

@@ -26,8 +26,14 @@ void evidence_clear(struct evidence *e)
 	sp_free(e->shares);
 	e->shares = NULL;
 	e->n_shares = 0;
-	e->bytes = e->rows = 0;
+	e->bytes = e->rows = e->expiring = 0;
 	e->oldest_ms = 0;
+}
+
+void evidence_committed(struct evidence *e)
+{
+	e->expired_rows += e->expiring;
+	e->expiring = 0;
 }
 
 void evidence_load(struct spool *sp, struct evidence *e)
@@ -47,29 +53,32 @@ void evidence_load(struct spool *sp, struct evidence *e)
 	}
 }
 
-struct evidence_row {
-	int64_t id, size, samples, at_ms;
-	uint32_t dest;
-};
-
-static void row_expire(struct spool *sp, struct evidence *e, const struct evidence_row *row, struct evidence_share *share)
+uint64_t evidence_remove(struct spool *sp, struct evidence *e, const struct evidence_row *row, const char *sender)
 {
 	db_run(sp->db, e->is_dead ? "DELETE FROM dead WHERE id = ?1" : "DELETE FROM quarantine WHERE id = ?1",
 		DB_ARGS(db_int(row->id)));
 	if (!db_ok(sp->db))
-		return;
+		return 0;
 	uint64_t size = (uint64_t)row->size;
+	struct evidence_share *share = share_of(e, sender);
 	share->bytes -= size < share->bytes ? size : share->bytes;
 	e->bytes -= size < e->bytes ? size : e->bytes;
 	e->rows--;
-	e->expired_rows++;
 	sp->tx.evidence = true;
-	if (e->is_dead && row->dest && row->dest <= sp->max_dest) {
-		struct writer_totals *t = spool_change(sp, row->dest);
-		uint64_t samples = (uint64_t)row->samples < t->dead_lettered ? (uint64_t)row->samples : t->dead_lettered;
-		t->dead_lettered -= samples;
-		t->expired += samples;
-	}
+	if (!e->is_dead || !row->dest || row->dest > sp->max_dest)
+		return 0;
+	struct writer_totals *t = spool_change(sp, row->dest);
+	uint64_t samples = (uint64_t)row->samples < t->dead_lettered ? (uint64_t)row->samples : t->dead_lettered;
+	t->dead_lettered -= samples;
+	return samples;
+}
+
+static void row_expire(struct spool *sp, struct evidence *e, const struct evidence_row *row, const char *sender)
+{
+	uint64_t samples = evidence_remove(sp, e, row, sender);
+	e->expiring += db_ok(sp->db);
+	if (samples)
+		spool_change(sp, row->dest)->expired += samples;
 }
 
 /* Columns 0-3: id, size, samples, dest. */
@@ -96,7 +105,7 @@ static void trim(struct spool *sp, struct evidence *e)
 			row = row_read(st);
 		if (!row.id)
 			db_fail(sp->db, SP_IO, "the sums of the evidence do not fit its rows");
-		row_expire(sp, e, &row, most);
+		row_expire(sp, e, &row, most->sender);
 	}
 }
 
@@ -157,7 +166,7 @@ void evidence_expire(struct spool *sp, struct evidence *e, int64_t before_ms)
 		if (db_ok(sp->db))
 			e->oldest_ms = row.at_ms;
 		if (row.id && row.at_ms < before_ms)
-			row_expire(sp, e, &row, share_of(e, sender));
+			row_expire(sp, e, &row, sender);
 		sp_free(sender);
 	}
 }

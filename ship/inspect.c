@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SPOOL_COLUMNS                                                                                                  \
 	"b.dest || '.' || b.shard || '.' || b.seq AS id, "                                                             \
@@ -19,42 +18,17 @@
 	"http_status, answer, series, samples, min_ms, max_ms, length(body) AS bytes"
 
 static const struct {
-	const char *name, *list, *row; /* row: its last three columns are check sum and bytes and where the bytes begin */
+	const char *list, *row; /* row: its last three columns are check sum and bytes and where the bytes begin */
 } tables[INSPECT_TABLES] = {
-	[INSPECT_SPOOL] = {"spool",
-		"SELECT " SPOOL_COLUMNS " FROM batch b WHERE (b.dest, b.shard, b.seq) > (?2, ?3, ?4) "
-		"ORDER BY b.dest, b.shard, b.seq LIMIT ?1",
+	[INSPECT_SPOOL] = {
+		"SELECT " SPOOL_COLUMNS " FROM batch b WHERE " PICK_SPOOL,
 		"SELECT " SPOOL_COLUMNS ", b.slice_crc, (SELECT body FROM payload WHERE id = b.payload), b.off FROM batch b "
-		"WHERE b.dest = ?1 AND b.shard = ?2 AND b.seq = ?3"},
-	[INSPECT_QUARANTINE] = {"quarantine",
-		"SELECT " QUARANTINE_COLUMNS " FROM quarantine WHERE id > ?2 ORDER BY id LIMIT ?1",
-		"SELECT " QUARANTINE_COLUMNS ", crc, body, 0 FROM quarantine WHERE id = ?1"},
-	[INSPECT_DEADLETTER] = {"deadletter", "SELECT " DEAD_COLUMNS " FROM dead WHERE id > ?2 ORDER BY id LIMIT ?1",
-		"SELECT " DEAD_COLUMNS ", crc, body, 0 FROM dead WHERE id = ?1"},
+		"WHERE " PICK_SPOOL},
+	[INSPECT_QUARANTINE] = {"SELECT " QUARANTINE_COLUMNS " FROM quarantine WHERE " PICK_QUARANTINE,
+		"SELECT " QUARANTINE_COLUMNS ", crc, body, 0 FROM quarantine WHERE " PICK_QUARANTINE},
+	[INSPECT_DEADLETTER] = {"SELECT " DEAD_COLUMNS " FROM dead WHERE " PICK_DEAD,
+		"SELECT " DEAD_COLUMNS ", crc, body, 0 FROM dead WHERE " PICK_DEAD},
 };
-
-const char *inspect_name(enum inspect_table t)
-{
-	return tables[t].name;
-}
-
-/* "42" or "2.1.4711"; "" is before all. */
-static bool id_parse(enum inspect_table t, const char *text, int64_t out[3])
-{
-	out[0] = out[1] = out[2] = -1;
-	if (!*text)
-		return true;
-	for (int i = 0; i < (t == INSPECT_SPOOL ? 3 : 1); i++) {
-		char *end;
-		if (i > 0 && *text++ != '.')
-			return false;
-		if (*text < '0' || *text > '9')
-			return false;
-		out[i] = strtoll(text, &end, 10);
-		text = end;
-	}
-	return *text == 0;
-}
 
 /* The first n columns under their names; blobs are a receiver's words. */
 static void columns_json(sqlite3_stmt *st, int n, struct sp_buf *out)
@@ -72,16 +46,16 @@ static void columns_json(sqlite3_stmt *st, int n, struct sp_buf *out)
 	}
 }
 
-enum sp_status inspect_list(
-	struct spool *sp, enum inspect_table t, const char *after, struct sp_buf *out, struct sp_why *why)
+enum sp_status inspect_list(struct spool *sp, enum inspect_table t, const struct pick *pick, const char *after,
+	struct sp_buf *out, struct sp_why *why)
 {
-	int64_t at[3];
+	struct db_value v[PICK_VALUES];
 	size_t n = 0;
-	if (!id_parse(t, after, at))
-		return sp_fail(why, SP_BAD_DATA, "\"%s\" is no id of %s", after, tables[t].name);
+	enum sp_status status = pick_values(t, pick, after, INSPECT_PAGE_ROWS, v, why);
+	if (status != SP_OK)
+		return status;
 	sp_buf_str(out, "[");
-	const struct db_value v[] = {db_int(INSPECT_PAGE_ROWS), db_int(at[0]), db_int(at[1]), db_int(at[2])};
-	sqlite3_stmt *st = db_query(sp->db, tables[t].list, v, t == INSPECT_SPOOL ? 4 : 2);
+	sqlite3_stmt *st = db_query(sp->db, tables[t].list, v, PICK_VALUES);
 	while (db_next(sp->db, st)) {
 		sp_buf_str(out, n++ ? ",\n" : "\n");
 		columns_json(st, sqlite3_column_count(st), out);
@@ -94,12 +68,14 @@ enum sp_status inspect_list(
 enum sp_status inspect_row(
 	struct spool *sp, enum inspect_table t, const char *id, bool body, struct sp_buf *out, struct sp_why *why)
 {
-	int64_t at[3];
+	struct pick pick = {.id = ""};
+	struct db_value v[PICK_VALUES];
 	bool found = false;
-	if (!*id || !id_parse(t, id, at))
-		return sp_fail(why, SP_BAD_DATA, "\"%s\" is no id of %s", id, tables[t].name);
-	const struct db_value v[] = {db_int(at[0]), db_int(at[1]), db_int(at[2])};
-	sqlite3_stmt *st = db_query(sp->db, tables[t].row, v, t == INSPECT_SPOOL ? 3 : 1);
+	snprintf(pick.id, sizeof pick.id, "%s", id);
+	enum sp_status status = *id ? pick_values(t, &pick, "", 1, v, why) : sp_fail(why, SP_BAD_DATA, "which row?");
+	if (status != SP_OK)
+		return status;
+	sqlite3_stmt *st = db_query(sp->db, tables[t].row, v, PICK_VALUES);
 	while (db_next(sp->db, st)) {
 		int n = sqlite3_column_count(st) - 3;
 		struct sp_bytes bytes = db_column_bytes(st, n + 1);
@@ -117,6 +93,6 @@ enum sp_status inspect_row(
 		columns_json(st, n, out);
 		sp_buf_printf(out, ", \"intact\": %s}\n", intact ? "true" : "false");
 	}
-	enum sp_status status = db_end(sp->db, why);
-	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "%s has no row %s", tables[t].name, id) : status;
+	status = db_end(sp->db, why);
+	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "%s has no row %s", inspect_name(t), id) : status;
 }

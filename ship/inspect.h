@@ -1,20 +1,18 @@
 /* inspect - rows of the spool, the quarantine and the dead letters as JSON, for the tools.
  *
- * Ids and cursors are text: "42", or "2.1.4711" (destination, shard, seq) for batches. Works on any open spool, between transactions.
+ * Works on any open spool, between transactions.
  */
 #ifndef SHIP_INSPECT_H
 #define SHIP_INSPECT_H
 
+#include "ship/pick.h"
 #include "ship/spool.h"
 
 #define INSPECT_PAGE_ROWS 1000
 
-enum inspect_table { INSPECT_SPOOL, INSPECT_QUARANTINE, INSPECT_DEADLETTER, INSPECT_TABLES };
-
-const char *inspect_name(enum inspect_table t); /* "spool", "quarantine", "deadletter" */
-/* Appends a JSON array of the first INSPECT_PAGE_ROWS rows after the one with that id ("": from the start). */
-SP_CHECKED enum sp_status inspect_list(
-	struct spool *sp, enum inspect_table t, const char *after, struct sp_buf *out, struct sp_why *why);
+/* Appends a JSON array of the first INSPECT_PAGE_ROWS rows that fit, after the one with that id ("": from the start). */
+SP_CHECKED enum sp_status inspect_list(struct spool *sp, enum inspect_table t, const struct pick *pick, const char *after,
+	struct sp_buf *out, struct sp_why *why);
 /* Appends the row as a JSON object, with "intact": do its bytes fit their check sum? Or, with body, the bytes alone. */
 SP_CHECKED enum sp_status inspect_row(
 	struct spool *sp, enum inspect_table t, const char *id, bool body, struct sp_buf *out, struct sp_why *why);

@@ -35,6 +35,14 @@ static void on_batch(void *arg, const struct batch *b, struct payload *p)
 			destination_add(s->dests[i], b, p);
 }
 
+static void on_gone(void *arg, const struct batch *b)
+{
+	struct senders *s = arg;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->ids[i] == b->dest)
+			destination_forget(s->dests[i], b);
+}
+
 static void on_poll(void *arg)
 {
 	struct senders *s = arg;
@@ -120,6 +128,7 @@ enum sp_status senders_new(
 		return status;
 	}
 	writer_on_batch(w, on_batch, s);
+	writer_on_gone(w, on_gone, s);
 	*out = s;
 	return SP_OK;
 }

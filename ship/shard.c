@@ -381,6 +381,15 @@ static bool is_suspect(const struct destination *d, const struct entry *e)
 	       (e->attempts >= SUSPECT_AMONG_GOOD_AFTER && d->last_success.ms > 0 && e->attempts > d->health.failures);
 }
 
+static void remove_purged(struct shard *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct entry *e = window_find(s->window, s->seqs[i]);
+		if (e && e->purged)
+			window_remove(s->window, e);
+	}
+}
+
 static void whole_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
 	struct destination *d = s->dest;
@@ -407,6 +416,7 @@ static void whole_answered(struct shard *s, const struct http_answer *a, struct 
 		if (r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || (!receivers_fault && is_suspect(d, e)))
 			refused_whole(s, a, r);
 	}
+	remove_purged(s);
 }
 
 /* True when the answer was about data. */
@@ -479,6 +489,16 @@ bool shard_send(struct shard *s, bool alone)
 	if (send_whole(s))
 		return true;
 	return s->blind && send_piece(s) && s->busy;
+}
+
+void shard_forget(struct shard *s, uint64_t seq)
+{
+	struct entry *e = window_find(s->window, seq);
+	if (!e)
+		return;
+	e->purged = true;
+	if (e->state != ENTRY_SENT && !(s->narrow && s->narrow_seq == seq))
+		window_remove(s->window, e);
 }
 
 void shard_forget_refusals(struct shard *s)

@@ -11,6 +11,7 @@
 #include "ship/intake.h"
 #include "ship/plans.h"
 #include "ship/senders.h"
+#include "ship/spool.h"
 #include "ship/tools.h"
 
 #include <getopt.h>
@@ -197,20 +198,11 @@ static void connect_intake(struct ship *s)
 	tell_state(s);
 }
 
-/* A new spool is made where there is none; to drain one, there must be one. */
-static enum sp_status check_there_is_a_spool(const struct ship *s, struct sp_why *why)
-{
-	char *path = sp_asprintf("%s/spool.db", s->settings->spool_dir);
-	enum sp_status status = access(path, F_OK) == 0 ? SP_OK : sp_fail(why, SP_NOT_FOUND, "there is no spool to drain: no %s", path);
-	sp_free(path);
-	return status;
-}
-
 static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 {
 	enum sp_status status = plan_check(s->settings, why);
 	if (status == SP_OK && s->emptying)
-		status = check_there_is_a_spool(s, why);
+		status = spool_exists(s->settings, why);
 	if (status == SP_OK)
 		status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)

@@ -165,6 +165,8 @@ enum sp_status spool_commit(struct spool *sp, struct sp_why *why)
 	for (size_t i = 0; i < sp->n_changes; i++)
 		sp->dests[sp->changes[i]].committed = sp->dests[sp->changes[i]].totals;
 	sp->committed_seq = sp->next_seq;
+	evidence_committed(&sp->quarantine);
+	evidence_committed(&sp->dead);
 	tx_clear(sp);
 	measure(sp);
 	return SP_OK;
@@ -399,10 +401,27 @@ void spool_store(struct spool *sp, const struct store_request *r, spool_batch_fn
 	}
 }
 
+void spool_replay(struct spool *sp, const struct dead_letter *d, const char *sender, uint32_t raw_len, spool_batch_fn fn, void *arg)
+{
+	struct spool_dest *dest = &sp->dests[d->dest];
+	struct store_slice slice = {.shard = d->shard % (uint32_t)dest->shards, .len = (uint32_t)d->body.n, .raw_len = raw_len,
+		.series = d->series, .samples = d->samples, .min_ms = d->min_ms, .max_ms = d->max_ms};
+	const struct store_group g = {
+		.bytes = d->body.p, .n = d->body.n, .slices = &slice, .n_slices = 1, .dests = &d->dest, .n_dests = 1};
+	const struct store_request r = {.key_name = sender, .received_ms = sp_wall_ms()};
+	uint64_t payload = sp->next_seq;
+	sp->tx.stored = true;
+	sp->tx.reserved_bytes += d->body.n + DB_PAGE_BYTES;
+	payload_insert(sp, &r, &g, payload);
+	struct batch b = store_batch(sp, &r, &g, &slice, d->dest, payload);
+	spool_change(sp, d->dest)->accepted -= d->samples; /* they were accepted when they came */
+	if (db_ok(sp->db) && fn)
+		fn(arg, &b, &g);
+}
+
 /* ---- settle ---- */
 
-/* Returns the batch's samples, or 0 when it was settled before. */
-static uint64_t batch_remove(struct spool *sp, const struct batch *b)
+uint64_t spool_remove(struct spool *sp, const struct batch *b)
 {
 	if (db_run(sp->db, "DELETE FROM batch WHERE dest = ?1 AND shard = ?2 AND seq = ?3",
 		    DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq))) == 0)
@@ -447,7 +466,7 @@ void spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint6
 	char *sender = n_dead ? payload_sender(sp, batches[0].payload) : NULL;
 	for (size_t i = 0; i < n; i++) {
 		SP_BUG_IF(batches[i].dest != batches[0].dest);
-		removed += batch_remove(sp, &batches[i]);
+		removed += spool_remove(sp, &batches[i]);
 	}
 	for (size_t i = 0; i < n_dead; i++)
 		buried += dead[i].samples;

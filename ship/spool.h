@@ -10,7 +10,8 @@
  *
  * At every commit, for each destination, in samples:
  *     accepted = delivered + spooled + dead_lettered + expired + dropped + merged
- * dead_lettered are those the dead letters hold now, expired those they held once.
+ * dead_lettered are those the dead letters hold now, expired those that grew too old or too many there, dropped those that a person
+ * purged or a setting gives up.
  *
  * Every row is proved by a CRC when it is read; one that is damaged goes to the dead letters with the reason `crc`.
  * One process (a lock file), one thread at a time.
@@ -26,6 +27,8 @@ struct spool;
  * stop the log is moved into the database and synced before this returns, and every batch found counts as maybe delivered. A damaged
  * database is renamed to spool.corrupt-TIME.db, never deleted, and a new one begun. */
 SP_CHECKED enum sp_status spool_open(const struct settings *s, struct spool **out, struct sp_why *why);
+/* SP_NOT_FOUND, with words, when there is none yet in s->spool_dir. */
+SP_CHECKED enum sp_status spool_exists(const struct settings *s, struct sp_why *why);
 /* For inspection while no ship runs: nothing is changed or recovered, only the functions of ship/inspect.h may be called. */
 SP_CHECKED enum sp_status spool_open_to_read(const struct settings *s, struct spool **out, struct sp_why *why);
 /* A clean stop: not for a spool that failed. */
@@ -80,7 +83,7 @@ bool spool_is_full(struct spool *sp);
 struct spool_sizes {
 	uint64_t used, free_on_disk; /* bytes */
 	uint64_t quarantine_bytes, quarantine_rows, dead_bytes, dead_rows, damaged_rows, ledger_keys;
-	uint64_t quarantine_expired; /* rows since start */
+	uint64_t quarantine_expired, dead_expired; /* rows since start */
 };
 struct spool_sizes spool_sizes(const struct spool *sp);
 

@@ -16,6 +16,7 @@
 struct spool_dest {
 	char *name; /* NULL: a hole in the ids */
 	int64_t shards;
+	bool configured; /* by the present configuration; else what it holds waits until it is purged */
 	bool drops;   /* on_full */
 	bool changed; /* is in spool.changes */
 	int64_t full_since_ms, full_at_ms; /* monotonic: when something had no room, for the first time in a row and last */
@@ -83,6 +84,11 @@ void queues_look(struct spool *sp);
 SP_CHECKED enum sp_status spool_end(struct spool *sp, struct sp_why *why);
 /* Adds to the count of batches that need this payload, and returns it; at 0 the row is not needed any more. */
 uint64_t spool_ref(struct spool *sp, uint64_t payload, int32_t by);
+/* Takes a batch out of the table and of what is spooled. Returns its samples, or 0 when it was settled before. */
+uint64_t spool_remove(struct spool *sp, const struct batch *b);
+/* Stores what a dead letter holds as a batch of its destination; its row is the caller's to remove. */
+void spool_replay(struct spool *sp, const struct dead_letter *d, const char *sender, uint32_t raw_len, spool_batch_fn fn, void *arg);
+#define SLICE_INTACT "these bytes are intact" /* the words of a dead letter whose payload was damaged elsewhere */
 /* Moves all batches of a payload to the dead letters, in a transaction of its own. */
 SP_CHECKED enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *reason, struct sp_why *why);
 /* Columns of `batch` in the order of BATCH_COLUMNS; false when the row's CRC does not fit. */

@@ -82,7 +82,7 @@ struct spool_sizes spool_sizes(const struct spool *sp)
 	return (struct spool_sizes){.used = sp->used_bytes, .free_on_disk = sp->free_bytes,
 		.quarantine_bytes = sp->quarantine.bytes, .quarantine_rows = sp->quarantine.rows, .dead_bytes = sp->dead.bytes,
 		.dead_rows = sp->dead.rows, .damaged_rows = sp->damaged_rows, .ledger_keys = ledger_count(sp->ledger),
-		.quarantine_expired = sp->quarantine.expired_rows};
+		.quarantine_expired = sp->quarantine.expired_rows, .dead_expired = sp->dead.expired_rows};
 }
 
 /* ---- expiry ---- */

@@ -241,6 +241,7 @@ static enum sp_status register_dests(struct spool *sp, const struct settings *s,
 		d->shards = dest->shards;
 		d->drops = strcmp(dest->on_full, "drop") == 0;
 		spool_change(sp, (uint32_t)(d - sp->dests))->queue_max = (uint64_t)dest->queue_max;
+		d->configured = true;
 	}
 	return db_status(sp->db, why);
 }
@@ -342,16 +343,22 @@ static void spool_free(struct spool **spp)
 	*spp = NULL;
 }
 
+enum sp_status spool_exists(const struct settings *s, struct sp_why *why)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s/spool.db", s->spool_dir);
+	return access(path, F_OK) == 0 ? SP_OK : sp_fail(why, SP_NOT_FOUND, "there is no spool: %s: %s", path, strerror(errno));
+}
+
 static enum sp_status open_files(struct spool *sp, const struct settings *s, struct sp_why *why)
 {
 	char path[4096];
-	struct stat there;
 	if (!sp->read_only && mkdir(sp->dir, 0700) != 0 && errno != EEXIST)
 		return sp_fail(why, SP_IO, "%s: %s", sp->dir, strerror(errno));
 	enum sp_status status = s->spool_allow_volatile || sp->read_only ? SP_OK : check_file_system(sp->dir, why);
 	snprintf(path, sizeof path, "%s/spool.db", sp->dir);
-	if (status == SP_OK && sp->read_only && stat(path, &there) != 0)
-		status = sp_fail(why, SP_NOT_FOUND, "%s: %s", path, strerror(errno));
+	if (status == SP_OK && sp->read_only)
+		status = spool_exists(s, why);
 	if (status == SP_OK)
 		status = take_lock(sp, why);
 	if (status == SP_OK)

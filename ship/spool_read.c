@@ -74,7 +74,7 @@ enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *r
 		if (b->off <= body.n && b->len <= body.n - b->off)
 			slice = sp_bytes(body.p + b->off, b->len);
 		bool intact = slice.p && sp_crc32c(0, slice.p, slice.n) == crcs[i];
-		batch_bury(sp, b, reason, slice, intact ? "these bytes are intact" : "these bytes are damaged or incomplete");
+		batch_bury(sp, b, reason, slice, intact ? SLICE_INTACT : "these bytes are damaged or incomplete");
 	}
 	enum sp_status status = spool_end(sp, why);
 	if (status == SP_OK)

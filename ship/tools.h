@@ -1,8 +1,8 @@
-/* tools - `spool`, `quarantine` and `deadletter`, with the verbs ls and show: what the spool holds, for people and scripts.
+/* tools - `spool`, `quarantine` and `deadletter` with the verbs ls, show, export, replay and purge, for people and scripts.
  *
  * tools_main is the command: it asks the running ship over its admin socket, or, when none runs, takes the spool's lock and
- * opens the files itself, for reading only. tools_routes is the answering side in ship: the rows are read on the database thread
- * between commits, at most 1,000 per request.
+ * opens the files itself. tools_routes is the answering side in ship, on the database thread: rows are read between commits, at
+ * most 1,000 per request, and changed in transactions of a bounded number of rows.
  */
 #ifndef SHIP_TOOLS_H
 #define SHIP_TOOLS_H

@@ -25,6 +25,7 @@ struct entry {
 	struct payload *payload; /* NULL: on disk */
 	enum entry_state state;
 	bool reading;
+	bool purged;	       /* has left the spool while its request was out: not sent again */
 	bool too_big, suspect; /* why it was refused */
 	unsigned attempts;
 	unsigned strikes; /* suspicious answers in a row to this batch alone */

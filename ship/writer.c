@@ -58,11 +58,11 @@ static void answer(struct writer *w, struct op *op)
 		sp_metric_observe(M_SPOOL_COMMIT, NULL, op->commit_s);
 		sp_metric_observe(M_SPOOL_COMMIT_REQUESTS, NULL, (double)op->group_ops);
 	}
+	for (size_t i = 0; i < op->n_made && w->on_batch; i++)
+		w->on_batch(w->batch_arg, &op->made[i].batch, op->made[i].payload);
 	switch (op->kind) {
 	case OP_STORE:
 		pending_remove(w, op->request);
-		for (size_t i = 0; i < op->n_made && w->on_batch; i++)
-			w->on_batch(w->batch_arg, &op->made[i].batch, op->made[i].payload);
 		op->request->done(op->request->arg, op->request, op->request->result);
 		sp_crash_point("ship.after_ack");
 		break;
@@ -77,6 +77,11 @@ static void answer(struct writer *w, struct op *op)
 		op->done.plain(op->arg);
 		w->noting = false;
 		next_note(w);
+		break;
+	case OP_EDIT:
+		for (size_t i = 0; i < op->n_batches && w->on_gone; i++)
+			w->on_gone(w->gone_arg, &op->batches[i]);
+		op->done.plain(op->arg);
 		break;
 	default:
 		if (op->done.plain)
@@ -99,6 +104,7 @@ void writer_metrics(struct writer *w)
 	sp_metric_set(M_QUARANTINE_EXPIRED, NULL, (double)s->quarantine_expired);
 	sp_metric_set(M_DEADLETTER_BYTES, NULL, (double)s->dead_bytes);
 	sp_metric_set(M_DEADLETTER_ITEMS, NULL, (double)s->dead_rows);
+	sp_metric_set(M_DEADLETTER_EXPIRED, NULL, (double)s->dead_expired);
 	sp_metric_set(M_BOOKS_UNBALANCED, NULL, (double)w->view.unbalanced);
 	for (uint32_t d = 1; d <= w->n_dests; d++) {
 		struct writer_totals now = writer_totals(w, d), *t = &now;
@@ -353,6 +359,15 @@ void writer_list(struct writer *w, uint32_t dest, uint32_t shard, uint64_t after
 	put(w, op);
 }
 
+void writer_edit(struct writer *w, struct edit *e, void (*done)(void *arg), void *arg)
+{
+	struct op *op = op_new(OP_EDIT, arg);
+	op->edit = e;
+	op->cache_max = w->cache_max;
+	op->done.plain = done;
+	put(w, op);
+}
+
 void writer_query(struct writer *w, void (*fn)(struct spool *sp, void *arg), void (*done)(void *arg), void *arg)
 {
 	struct op *op = op_new(OP_QUERY, arg);
@@ -400,6 +415,12 @@ void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg)
 {
 	w->on_batch = fn;
 	w->batch_arg = arg;
+}
+
+void writer_on_gone(struct writer *w, void (*fn)(void *arg, const struct batch *b), void *arg)
+{
+	w->on_gone = fn;
+	w->gone_arg = arg;
 }
 
 struct writer_totals writer_totals(struct writer *w, uint32_t dest)

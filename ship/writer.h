@@ -116,6 +116,11 @@ void writer_read(struct writer *w, uint64_t payload, void (*done)(void *arg, str
 /* Up to max batches of (dest, shard) with seq > after, in order. The views live for the callback. more: there are further ones. */
 void writer_list(struct writer *w, uint32_t dest, uint32_t shard, uint64_t after, size_t max,
 	void (*done)(void *arg, const struct batch *b, size_t n, bool more), void *arg);
+/* One step of an edit (ship/edit.h), which is borrowed until done; what it stores and takes away is announced before. */
+struct edit;
+void writer_edit(struct writer *w, struct edit *e, void (*done)(void *arg), void *arg);
+/* Called for every batch that an edit took away. */
+void writer_on_gone(struct writer *w, void (*fn)(void *arg, const struct batch *b), void *arg);
 /* Runs fn(spool) on the database thread between commits and done(result) on the loop thread: the admin verbs. */
 struct spool;
 void writer_query(struct writer *w, void (*fn)(struct spool *sp, void *arg), void (*done)(void *arg), void *arg);

@@ -5,6 +5,7 @@
 #define SHIP_WRITER_IMPL_H
 
 #include "common/log.h"
+#include "ship/edit.h"
 #include "ship/spool.h"
 #include "ship/writer.h"
 
@@ -12,7 +13,8 @@
 
 #define RECENT_MAX 256 /* payloads */
 
-enum op_kind { OP_STORE, OP_SETTLE, OP_MAYBE, OP_NOTE, OP_READ, OP_LIST, OP_QUERY };
+/* Up to OP_EDIT they are changes. */
+enum op_kind { OP_STORE, OP_SETTLE, OP_MAYBE, OP_NOTE, OP_EDIT, OP_READ, OP_LIST, OP_QUERY };
 
 struct made_batch {
 	struct batch batch;
@@ -25,11 +27,11 @@ struct op {
 	enum op_kind kind;
 	size_t bytes;
 	struct store_request *request;
-	struct made_batch *made; /* by a store */
+	struct edit *edit;
+	struct made_batch *made; /* by a store or an edit */
 	size_t n_made, cap_made;
-	const struct store_group *made_group; /* the group of the last one */
 	size_t cache_max;
-	struct batch *batches; /* settled, marked or listed */
+	struct batch *batches; /* settled, marked, listed, or taken away by an edit */
 	size_t n_batches;
 	uint64_t delivered;
 	struct dead_letter *dead;
@@ -82,7 +84,7 @@ struct writer {
 	struct queue held; /* settlements that a full disk keeps from being written */
 	struct sp_mono last_tick, last_work, last_check;
 	struct view now;
-	struct sp_log_rate full_rate;
+	struct sp_log_rate full_rate, expired_rate;
 	struct payload *recent[RECENT_MAX]; /* a ring, the oldest at recent_at; not used for a second: let go */
 	size_t recent_at, n_recent, recent_bytes;
 	bool recent_used;
@@ -97,7 +99,8 @@ struct writer {
 	struct store_request **pending;
 	size_t n_pending, cap_pending;
 	writer_batch_fn on_batch;
-	void *batch_arg;
+	void (*on_gone)(void *arg, const struct batch *b);
+	void *batch_arg, *gone_arg;
 	void (*on_full)(void *arg);
 	void *full_arg;
 };

@@ -12,10 +12,11 @@
 #define IDLE_MS 10000
 #define IDLE_STEP_MS 200
 #define CHECK_BOOKS_MS 60000
+#define EXPIRED_LOG_MS 60000
 
 static bool is_change(const struct op *op)
 {
-	return op->kind == OP_STORE || op->kind == OP_SETTLE || op->kind == OP_MAYBE || op->kind == OP_NOTE;
+	return op->kind <= OP_EDIT;
 }
 
 /* ---- one group ---- */
@@ -32,7 +33,6 @@ void op_forget_made(struct op *op)
 	for (size_t i = 0; i < op->n_made; i++)
 		payload_unref(&op->made[i].payload);
 	op->n_made = 0;
-	op->made_group = NULL;
 }
 
 /* The senders get the bytes of a new batch at once, as far as the cache allows, so that normally nothing is read back. */
@@ -44,7 +44,7 @@ static void batch_made(void *arg, const struct batch *b, const struct store_grou
 		op->made = sp_realloc(op->made, op->cap_made * sizeof *op->made);
 	}
 	struct payload *p = NULL;
-	if (op->made_group == g) {
+	if (op->n_made && op->made[op->n_made - 1].batch.payload == b->payload) {
 		p = op->made[op->n_made - 1].payload;
 		p = p ? payload_ref(p) : NULL;
 	} else if (payload_bytes_held() + g->n + g->info.n <= op->cache_max) {
@@ -56,8 +56,14 @@ static void batch_made(void *arg, const struct batch *b, const struct store_grou
 			p = payload_new(b->payload, bytes, g->n, g->info.n);
 		}
 	}
-	op->made_group = g;
 	op->made[op->n_made++] = (struct made_batch){*b, p};
+}
+
+static void batch_gone(void *arg, const struct batch *b)
+{
+	struct op *op = arg;
+	op->batches = sp_realloc(op->batches, (op->n_batches + 1) * sizeof *op->batches);
+	op->batches[op->n_batches++] = *b;
 }
 
 static void change(struct writer *w, struct op *op)
@@ -72,6 +78,11 @@ static void change(struct writer *w, struct op *op)
 		break;
 	case OP_MAYBE:
 		spool_mark_maybe(w->spool, op->batches, op->n_batches);
+		break;
+	case OP_EDIT:
+		op_forget_made(op);
+		op->n_batches = 0;
+		edit_run(w->spool, op->edit, batch_made, batch_gone, op);
 		break;
 	default:
 		spool_note_decoding(w->spool, op->payload_id);
@@ -105,6 +116,11 @@ static void change_alone(struct writer *w, struct op *op, struct queue *answers)
 	} else if (op->kind == OP_STORE) {
 		op_forget_made(op);
 		op->request->result = status == SP_FULL ? STORE_FULL : STORE_ERROR;
+		queue_put(answers, op);
+	} else if (op->kind == OP_EDIT) {
+		op_forget_made(op);
+		op->n_batches = 0;
+		op->edit->status = sp_fail(&op->edit->why, status, "nothing was changed: no room on the disk, or no memory");
 		queue_put(answers, op);
 	} else {
 		if (sp_log_due(&w->full_rate, CHECK_BOOKS_MS))
@@ -198,6 +214,18 @@ static void look(struct writer *w, struct op *op)
 
 /* ---- its life ---- */
 
+/* Evidence is the one thing that is deleted unasked, so it is said. */
+static void tell_expiry(struct writer *w, const struct spool_sizes *before)
+{
+	const struct spool_sizes *now = &w->now.sizes;
+	if (before->quarantine_expired == now->quarantine_expired && before->dead_expired == now->dead_expired)
+		return;
+	if (sp_log_due(&w->expired_rate, EXPIRED_LOG_MS))
+		sp_log(SP_LOG_WARN, "evidence.expired", sp_f_u64("quarantined", now->quarantine_expired),
+			sp_f_u64("dead_letters", now->dead_expired),
+			sp_f_str("msg", "too old, or too much of one sender; counted since the start"), SP_LOG_END);
+}
+
 /* Publishes answers and state; wakes the loop when there is something new for it. */
 void writer_publish(struct writer *w, struct queue *answers)
 {
@@ -205,6 +233,7 @@ void writer_publish(struct writer *w, struct queue *answers)
 	bool answered = answers->first != NULL;
 	w->now.sizes = spool_sizes(w->spool);
 	w->now.full = spool_is_full(w->spool);
+	tell_expiry(w, &before.sizes);
 	bool news = answered || before.full != w->now.full || before.unbalanced != w->now.unbalanced ||
 		before.sizes.used != w->now.sizes.used;
 	if (answered)

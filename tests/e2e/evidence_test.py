@@ -45,5 +45,64 @@ def test_a_volume_without_its_pod_is_drained():
         r.conf["spool"]["dir"] += "-elsewhere"
         r.write_config()
         drain = command(r, "ship", "--drain")
-        assert drain.returncode == 74 and "no spool to drain" in drain.stderr + drain.stdout, drain
+        assert drain.returncode == 74 and "there is no spool" in drain.stderr + drain.stdout, drain
         assert command(r, "ship", "--drain", "--timeout", "soon").returncode == 64
+
+
+def test_dead_letters_are_sent_again_once_the_receiver_takes_them():
+    picky = [True]
+    bad = lambda labels: any("cpuutilization" in str(value) for _, value in labels)
+    refuse = lambda q: picky[0] and any(bad(labels) for labels, _ in q.series())
+    sink = receiver.Receiver(behave=lambda q: (400, {}, "out of bounds") if refuse(q) else (204, {}, ""))
+    with relay.Relay(sink.url, QUICK) as r:
+        points = deliver(r, 0) + deliver(r, 1)
+        r.drained()
+        dead = [json.loads(line) for line in r.cli("deadletter", "ls", "--json").splitlines()]
+        assert dead and all(d["answer"] == "out of bounds" and d["destination"] == "main" for d in dead)
+        picky[0] = False
+        said = r.cli("deadletter", "replay", "--destination", "main", "--before", "1ms")
+        assert f"replayed {len(dead)} dead letter" in said, said
+        r.drained()
+        assert arrived(sink) == mapping.expected(points)
+        relay.wait_for(lambda: r.metric("standpipe_samples_dead_lettered") == 0)
+        assert r.books()[0] == r.books()[1] and r.metric("standpipe_samples_dropped_total") == 0
+
+
+def test_what_is_purged_is_not_sent_any_more():
+    well = [False]
+    sink = receiver.Receiver(behave=lambda q: (204, {}, "") if well[0] else (503, {}, "not now"))
+    with relay.Relay(sink.url, QUICK) as r:
+        deliver(r, 0)
+        waiting = r.metric("standpipe_samples_spooled")
+        relay.wait_for(lambda: sink.requests)
+        refused = command(r, "spool", "purge", "--destination", "main")
+        assert refused.returncode == 1 and f"{int(waiting)} samples" in refused.stderr and "--yes" in refused.stderr
+        assert f" {int(waiting)} samples, counted as dropped" in r.cli("spool", "purge", "--destination", "main", "--yes")
+        relay.wait_for(lambda: r.metric("standpipe_samples_dropped_total") == waiting)
+        assert r.metric("standpipe_samples_spooled") == 0 and r.books()[0] == r.books()[1]
+        tries = len(sink.requests)
+        relay.wait_for(lambda: r.status()["destinations"][0]["state"] != "ok" or len(sink.requests) > tries)
+        well[0] = True
+        points = deliver(r, 1)
+        r.drained()
+        assert arrived(sink) == mapping.expected(points)
+        assert r.books()[0] == r.books()[1]
+
+
+def test_a_replay_that_is_killed_loses_nothing():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url, {"destinations": {"main": {"label_limit": 1}}}) as r:
+        points = [p for minute in range(150) for p in deliver(r, minute, 2)]
+        r.stop()
+        letters = len(r.cli("deadletter", "ls", "--json").splitlines())
+        assert letters > 100  # more than one step
+        r.env["STANDPIPE_CRASH_AT"] = "ship.deadletter_before_commit:2"
+        killed = command(r, "deadletter", "replay", "--all")
+        del r.env["STANDPIPE_CRASH_AT"]
+        left = len(r.cli("deadletter", "ls", "--json").splitlines())
+        assert killed.returncode == -9 and 0 < left < letters
+        assert f"replayed {left} dead letter" in r.cli("deadletter", "replay", "--all")
+        r.start()
+        r.drained()
+        assert arrived(sink) == mapping.expected(points)
+        assert sum(map(len, sink.samples().values())) == r.metric("standpipe_samples_accepted_total") == r.metric("standpipe_samples_delivered_total")

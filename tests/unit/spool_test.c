@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/metrics.h"
+#include "ship/edit.h"
 #include "ship/sources.h"
 #include "ship/spool_impl.h"
 #include "tests/lib/spool_lib.h"
@@ -357,7 +358,17 @@ static void every_sample_settled_is_delivered_dead_or_merged(void **state)
 	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, 0);
 	assert_int_equal(spool_totals(f->sp, 1)->expired, 3);
 	assert_int_equal(spool_sizes(f->sp).dead_rows, 0);
+	assert_int_equal(spool_sizes(f->sp).dead_expired, 1);
 	assert_books(f->sp);
+}
+
+static struct edit replay_all(struct spool *sp)
+{
+	struct edit e = {.verb = EDIT_REPLAY, .table = INSPECT_DEADLETTER};
+	spool_begin(sp);
+	edit_run(sp, &e, NULL, NULL, NULL);
+	assert_int_equal(spool_commit(sp, &why), SP_OK);
+	return e;
 }
 
 static void a_full_spool_refuses_and_can_still_settle(void **state)
@@ -374,15 +385,20 @@ static void a_full_spool_refuses_and_can_still_settle(void **state)
 	assert_in_range(spool_sizes(f->sp).used, 3 << 20, 4 << 20);
 	while (!spool_is_full(f->sp)) /* smaller ones still fit */
 		stored_number(f->sp, ++n, 1000);
-	static uint8_t body[100000];
+	static uint8_t body[100000] = {100}; /* what it would be uncompressed */
 	struct dead_letter dead = {.dest = 1, .reason = "rejected", .body = {body, sizeof body}, .samples = 10};
 	assert_int_equal(listed(f->sp, 1, 0, b, 64) > 9, true);
 	settled(f->sp, b, 1, 0, &dead, 1);
+	assert_int_equal(replay_all(f->sp).status, SP_FULL);
+	assert_int_equal(spool_sizes(f->sp).dead_rows, 1);
 	for (uint32_t dest = 1; dest <= 2; dest++)
 		for (uint32_t shard = 0; shard < 4; shard++)
 			for (size_t k; (k = listed(f->sp, dest, shard, b, 64)) > 0;)
 				settled(f->sp, b, k, 1, NULL, 0);
 	assert_false(spool_is_full(f->sp));
+	assert_int_equal(replay_all(f->sp).rows, 1);
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, 0);
+	assert_int_equal(spool_totals(f->sp, 1)->spooled, 10);
 	assert_int_equal(stored_number(f->sp, 1000, 60000), STORE_COMMITTED);
 	assert_books(f->sp);
 }
@@ -504,7 +520,13 @@ static void one_sender_cannot_push_out_the_evidence_of_others(void **state)
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(stored(f->sp, &r), STORE_COMMITTED);
 	assert_in_range(spool_sizes(f->sp).quarantine_bytes, 900000, 1 << 20);
-	assert_true(spool_sizes(f->sp).quarantine_expired > 80);
+	uint64_t expired = spool_sizes(f->sp).quarantine_expired;
+	enum store_result result;
+	assert_true(expired > 80);
+	spool_begin(f->sp);
+	spool_store(f->sp, &r, NULL, NULL, &result);
+	spool_rollback(f->sp);
+	assert_int_equal(spool_sizes(f->sp).quarantine_expired, expired);
 	closed(f);
 	edit(f, "CREATE TEMP TABLE t(n CHECK(n = 3)); INSERT INTO t SELECT count(*) FROM quarantine WHERE sender = 'quiet'");
 }

@@ -60,17 +60,22 @@ static void fill(void)
 	sp_buf_free(&block);
 }
 
+static void write_config(const char *second_destination)
+{
+	FILE *f = fopen(config, "w");
+	assert_non_null(f);
+	fprintf(f, "spool: {dir: %s, allow_volatile: true}\nruntime: {dir: %s}\ndestinations:\n  a: {url: 'http://127.0.0.1:1/'}\n"
+		"  %s\n", dir, dir, second_destination);
+	fclose(f);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	dir = spool_dir_new();
 	config = sp_asprintf("%s/config.yaml", dir);
 	settings = spool_settings_new(dir);
-	FILE *f = fopen(config, "w");
-	assert_non_null(f);
-	fprintf(f, "spool: {dir: %s, allow_volatile: true}\nruntime: {dir: %s}\ndestinations:\n  a: {url: 'http://127.0.0.1:1/'}\n"
-		"  b: {url: 'http://127.0.0.1:1/'}\n", dir, dir);
-	fclose(f);
+	write_config("b: {url: 'http://127.0.0.1:1/'}");
 	fill();
 	return 0;
 }
@@ -84,22 +89,30 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Runs the tool with its standard output into `output`. */
-static int tool(const char *noun, const char *verb, const char *id, const char *option)
+/* Runs the tool with its standard output and errors into `output`. */
+static int tool(const char *noun, ...)
 {
-	char *argv[8] = {(char *)noun, (char *)verb, (char *)"--config", config}, path[] = "/tmp/tools-test-XXXXXX";
-	int argc = 4, keep = dup(1), fd = mkstemp(path);
-	if (id)
-		argv[argc++] = (char *)id;
-	if (option)
-		argv[argc++] = (char *)option;
+	char *argv[16] = {(char *)noun}, path[] = "/tmp/tools-test-XXXXXX";
+	int argc = 1, keep[2] = {dup(1), dup(2)}, fd = mkstemp(path);
+	va_list words;
+	va_start(words, noun);
+	while ((argv[argc] = va_arg(words, char *)))
+		argc++;
+	va_end(words);
+	if (argc > 1) {
+		argv[argc++] = (char *)"--config";
+		argv[argc++] = config;
+	}
 	unlink(path);
 	fflush(stdout);
 	dup2(fd, 1);
+	dup2(fd, 2);
 	int rc = tools_main(argc, argv);
 	fflush(stdout);
-	dup2(keep, 1);
-	close(keep);
+	dup2(keep[0], 1);
+	dup2(keep[1], 2);
+	close(keep[0]);
+	close(keep[1]);
 	ssize_t n = pread(fd, output, sizeof output - 1, 0);
 	output[n < 0 ? 0 : n] = 0;
 	close(fd);
@@ -114,13 +127,13 @@ static void assert_shows(const char *text)
 
 static void all_tools_answer(void)
 {
-	assert_int_equal(tool("spool", "ls", NULL, NULL), 0);
+	assert_int_equal(tool("spool", "ls", NULL), 0);
 	assert_shows("1.2.1 ");
 	assert_shows("2023-11-14T22:13:20Z");
 	assert_int_equal(tool("spool", "show", "1.2.1", NULL), 0);
 	assert_shows("aws_ec2_cpuutilization_sum{region=\"eu-central-1\"} 1.5 1700000000000");
 	assert_shows("intact           yes");
-	assert_int_equal(tool("deadletter", "ls", NULL, "--json"), 0);
+	assert_int_equal(tool("deadletter", "ls", "--json", NULL), 0);
 	assert_shows("\"reason\":\"out_of_order\"");
 	assert_shows("\"answer\":\"too old\"");
 	assert_shows("\"destination\":\"b\"");
@@ -129,9 +142,9 @@ static void all_tools_answer(void)
 	assert_int_equal(tool("quarantine", "show", "1", NULL), 0);
 	assert_shows("request-1");
 	assert_shows("ab\\x1b[2J\nc"); /* no commands for the terminal */
-	assert_int_equal(tool("quarantine", "show", "1", "--raw"), 0);
+	assert_int_equal(tool("quarantine", "show", "1", "--raw", NULL), 0);
 	assert_string_equal(output, "ab\x1b[2J\nc");
-	assert_int_equal(tool("quarantine", "ls", NULL, "--json"), 0);
+	assert_int_equal(tool("quarantine", "ls", "--json", NULL), 0);
 	size_t lines = 0;
 	for (const char *p = output; (p = strchr(p, '\n')); p++)
 		lines++;
@@ -139,7 +152,7 @@ static void all_tools_answer(void)
 	assert_int_equal(tool("quarantine", "show", "9999", NULL), SP_EXIT_FAILED);
 	assert_int_equal(tool("quarantine", "show", "1.2", NULL), SP_EXIT_FAILED);
 	assert_int_equal(tool("quarantine", "show", "1&x", NULL), SP_EXIT_USAGE);
-	assert_int_equal(tool("quarantine", "lz", NULL, NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("quarantine", "lz", NULL), SP_EXIT_USAGE);
 }
 
 static void without_a_ship_the_files_are_read(void **state)
@@ -163,11 +176,10 @@ static void serve(int ready)
 	sp_loop_run(l);
 }
 
-static void a_running_ship_answers(void **state)
+static pid_t start_ship(void)
 {
 	int pipe_fds[2];
 	char c;
-	(void)state;
 	assert_int_equal(pipe(pipe_fds), 0);
 	pid_t pid = fork();
 	if (pid == 0)
@@ -175,9 +187,106 @@ static void a_running_ship_answers(void **state)
 	close(pipe_fds[1]);
 	assert_int_equal(read(pipe_fds[0], &c, 1), 1);
 	close(pipe_fds[0]);
-	all_tools_answer();
+	return pid;
+}
+
+static void stop_ship(pid_t pid)
+{
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static void a_running_ship_answers(void **state)
+{
+	(void)state;
+	pid_t pid = start_ship();
+	all_tools_answer();
+	stop_ship(pid);
+}
+
+static struct writer_totals totals_of(const char *dest)
+{
+	struct spool *sp = NULL;
+	uint32_t wrong = 1;
+	assert_int_equal(spool_open(settings, &sp, &why), SP_OK);
+	assert_int_equal(spool_check_books(sp, &wrong, &why), SP_OK);
+	assert_int_equal(wrong, 0);
+	struct writer_totals t = *spool_totals(sp, spool_dest_id(sp, dest));
+	assert_int_equal(spool_close(&sp, &why), SP_OK);
+	return t;
+}
+
+static void nothing_is_changed_by_half_a_command(void **state)
+{
+	(void)state;
+	assert_int_equal(tool("deadletter", NULL), SP_EXIT_USAGE);
+	assert_shows("replay ID ...");
+	assert_int_equal(tool("deadletter", "purge", "--yes", NULL), SP_EXIT_USAGE);
+	assert_shows("say which");
+	assert_int_equal(tool("deadletter", "replay", NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("deadletter", "replay", "1", "--all", NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("deadletter", "purge", "--before", "tomorrow", NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("deadletter", "purge", "--key", NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("spool", "replay", "--all", NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("spool", "purge", "--reason", "crc", "--yes", NULL), SP_EXIT_USAGE);
+	assert_int_equal(tool("deadletter", "purge", "--all", NULL), SP_EXIT_FAILED);
+	assert_shows("would purge 1 dead letter");
+	assert_int_equal(tool("deadletter", "purge", "--before", "1d", "--yes", NULL), 0);
+	assert_shows("purged 0 dead letters");
+	assert_int_equal(tool("deadletter", "purge", "77", "--yes", NULL), SP_EXIT_FAILED);
+	assert_shows("there is no 77");
+	assert_int_equal(totals_of("b").dead_lettered, 1);
+}
+
+static void an_export_is_for_people_and_programs(void **state)
+{
+	(void)state;
+	assert_int_equal(tool("deadletter", "export", "--destination", "b", "--reason", "out_of_order", NULL), 0);
+	assert_shows("\"contents\":[\"aws_ec2_cpuutilization_sum{region=\\\"eu-central-1\\\"} 1.5 1700000000000\"]");
+	assert_shows("\"answer\":\"too old\"");
+	assert_shows("exported 1 rows, 1 samples");
+	assert_int_equal(tool("quarantine", "export", "1", NULL), 0);
+	assert_shows("\"body\":\"YWIbWzJKCmM=\"");
+	assert_int_equal(tool("deadletter", "export", "--destination", "a", NULL), 0);
+	assert_shows("exported 0 rows");
+}
+
+static void dead_letters_are_sent_again_but_not_to_nobody(void **state)
+{
+	(void)state;
+	write_config("c: {url: 'http://127.0.0.1:1/'}");
+	assert_int_equal(tool("deadletter", "replay", "--all", NULL), SP_EXIT_FAILED);
+	assert_shows("1 stay where they are; dead letter 1: its destination is not in the configuration any more");
+	write_config("b: {url: 'http://127.0.0.1:1/'}");
+	assert_int_equal(tool("deadletter", "replay", "--reason", "out_of_order", NULL), 0);
+	assert_shows("replayed 1 dead letter with 1 sample;");
+	assert_int_equal(tool("spool", "ls", "--destination", "b", "--key", "prod", NULL), 0);
+	assert_shows("2.2.");
+	assert_int_equal(tool("deadletter", "ls", "--json", NULL), 0);
+	assert_string_equal(output, "");
+	struct writer_totals t = totals_of("b");
+	assert_int_equal(t.accepted, 1);
+	assert_int_equal(t.spooled, 1);
+	assert_int_equal(t.dead_lettered, 0);
+}
+
+static void what_is_purged_counts_as_dropped(void **state)
+{
+	(void)state;
+	pid_t pid = start_ship();
+	assert_int_equal(tool("spool", "purge", "--destination", "b", "--yes", "--json", NULL), 0);
+	assert_shows("{\"purged\":1,\"samples\":1,");
+	assert_int_equal(tool("quarantine", "purge", "1", "2", "--yes", NULL), 0);
+	assert_shows("purged 2 pieces");
+	assert_int_equal(tool("quarantine", "purge", "--key", "prod", "--yes", NULL), 0);
+	assert_shows("purged 1199 pieces");
+	stop_ship(pid);
+	struct writer_totals t = totals_of("b");
+	assert_int_equal(t.accepted, 1);
+	assert_int_equal(t.dropped, 1);
+	assert_int_equal(totals_of("a").spooled, 1);
+	assert_int_equal(tool("quarantine", "ls", "--json", NULL), 0);
+	assert_string_equal(output, "");
 }
 
 int main(void)
@@ -185,6 +294,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_ship_the_files_are_read),
 		cmocka_unit_test(a_running_ship_answers),
+		cmocka_unit_test(nothing_is_changed_by_half_a_command),
+		cmocka_unit_test(an_export_is_for_people_and_programs),
+		cmocka_unit_test(dead_letters_are_sent_again_but_not_to_nobody),
+		cmocka_unit_test(what_is_purged_counts_as_dropped),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
