@@ -12,6 +12,7 @@
 struct receiver_kind {
 	const char *name;
 	bool rolls_back;	   /* a refused request leaves nothing behind */
+	const char *tenant_header; /* says whose data it is; "": there is none */
 	const char *order_setting; /* what has to be raised there when samples are refused for their order */
 	struct receiver_default {
 		const char *path, *value;

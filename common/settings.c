@@ -550,6 +550,14 @@ static enum sp_status kind_apply(struct settings *s, const struct conf_entry *e,
 	return status;
 }
 
+/* Who splits a destination need not say how its kind of receiver tells tenants apart. */
+static void lanes_header_default(struct dest_settings *d)
+{
+	const char *header = receiver_kind(d->receiver)->tenant_header;
+	if (d->lanes_by && !d->lanes_header && !d->lanes_token && *header)
+		d->lanes_header = sp_strdup(header);
+}
+
 enum sp_status settings_load(const struct conf *c, enum sp_role role, struct settings **out, struct sp_why *why)
 {
 	struct settings *s = sp_new(struct settings);
@@ -559,6 +567,8 @@ enum sp_status settings_load(const struct conf *c, enum sp_role role, struct set
 		status = kind_apply(s, &c->entries[i], why);
 	for (size_t i = 0; status == SP_OK && i < c->n; i++)
 		status = entry_apply(s, &c->entries[i], why);
+	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
+		lanes_header_default(&s->dests[i]);
 	if (status == SP_OK)
 		status = settings_check(c, role, s, why);
 	if (status == SP_OK)

@@ -219,8 +219,8 @@ void destination_add(struct destination *d, const struct batch *b, struct payloa
 
 void destination_forget(struct destination *d, const struct batch *b)
 {
-	if (b->shard < d->n_shards)
-		shard_forget(&d->shards[b->shard], b->seq);
+	if (b->shard < d->n_shards && d->shards[b->shard])
+		shard_forget(d->shards[b->shard], b->seq);
 }
 
 void destination_probe(struct destination *d)

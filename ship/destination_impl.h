@@ -6,6 +6,7 @@
 #include "ship/compose.h"
 #include "ship/destination.h"
 #include "ship/narrow.h"
+#include "ship/order.h"
 #include "ship/pace.h"
 #include "ship/protocol.h"
 #include "ship/window.h"
@@ -59,6 +60,7 @@ struct receiver {
 	size_t max_bytes; /* of a request, learnt from 413 */
 	struct sp_mono max_bytes_at;
 	struct newest *newest;
+	struct order_notice order;
 };
 
 struct destination {

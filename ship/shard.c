@@ -123,8 +123,10 @@ static void settle(struct shard *s, const struct batch *batches, size_t n, uint6
     const struct dead_letter *dead, size_t n_dead)
 {
 	const char *name = s->dest->settings->name;
-	for (size_t i = 0; i < n_dead; i++)
+	for (size_t i = 0; i < n_dead; i++) {
 		sp_metric_add(M_DESTINATION_DEADLETTERED, SP_L(name, s->dest->lane, dead[i].reason), dead[i].samples);
+		order_notice(&s->dest->receiver->order, s->dest->name, s->dest->settings->receiver, &dead[i], sp_loop_now(s->dest->loop));
+	}
 	sp_metric_observe(
 	    M_DESTINATION_DELAY_SECONDS, SP_L(name), (double)(sp_wall_ms() - batches[0].accepted_ms) / 1000);
 	writer_settle(s->dest->writer, batches, n, delivered, dead, n_dead, NULL, NULL);

@@ -261,10 +261,12 @@ static void a_kind_of_receiver_sets_what_is_not_written(void **state)
 	struct settings *s;
 	struct sp_why why = {0};
 	static const char yaml[] = "destinations:\n"
-				   "  a: {receiver: mimir, url: https://m/, label_limit: 50}\n"
+				   "  a: {receiver: mimir, url: https://m/, label_limit: 50, lanes: {by: account}}\n"
 				   "  b: {label_limit: 0, url: https://v/, receiver: victoriametrics}\n"
 				   "  c: {url: https://p/, label_value_length_limit: 7}\n";
 	assert_int_equal(load_env(yaml, (const char *const[]){"STANDPIPE_DESTINATIONS__C__RECEIVER=grafana-cloud", NULL}, SP_ROLE_SHIP, &s, &why), SP_OK);
+	assert_string_equal(s->dests[0].lanes_header, "X-Scope-OrgID");
+	assert_null(s->dests[1].lanes_header);
 	assert_int_equal(s->dests[0].label_limit, 50);
 	assert_int_equal(s->dests[0].label_name_limit, 1024);
 	assert_int_equal(s->dests[0].label_value_limit, 2048);
