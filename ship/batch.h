@@ -9,6 +9,7 @@
 
 enum batch_flags {
 	BATCH_MAYBE_DELIVERED = 1, /* sent before, and nobody knows whether it arrived */
+	BATCH_AS_IT_IS = 2,	   /* ship died again and again: send this as it lies here, without a look inside */
 };
 
 struct batch {

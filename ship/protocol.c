@@ -35,7 +35,7 @@ bool protocol_answered(
 	if (sent == RW_1) {
 		if (again && accepted && !p->proven)
 			fall_back(p, "rejected");
-		if (again && a->status == 415 && p->spoken == RW_2) { /* then it was the data that it refused before */
+		if (a->status == 415 && p->spoken == RW_2) { /* it knows 2.0 alone: what it refused before was the data */
 			p->proven = true;
 			*next = RW_2;
 			return true;

@@ -106,7 +106,8 @@ static bool send_whole(struct shard *s)
 	size_t n = window_collect(s->window, &l, s->entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
-	struct composed c = compose_batches(d->receiver->composer, s->entries, n, d->receiver->protocol.spoken, &s->body);
+	enum rw_version version = s->entries[0]->batch.flags & BATCH_AS_IT_IS ? RW_1 : d->receiver->protocol.spoken;
+	struct composed c = compose_batches(d->receiver->composer, s->entries, n, version, &s->body);
 	s->held = payload_ref(s->entries[0]->payload);
 	s->n = c.n;
 	for (size_t i = 0; i < c.n; i++) {

@@ -224,6 +224,8 @@ bool batch_from_row(const struct spool *sp, sqlite3_stmt *st, struct batch *out,
 	*slice_crc = (uint32_t)sqlite3_column_int64(st, c++);
 	if (out->seq < sp->maybe_below)
 		out->flags |= BATCH_MAYBE_DELIVERED;
+	if (out->seq < sp->as_it_is_below)
+		out->flags |= BATCH_AS_IT_IS;
 	return batch_crc(out, *slice_crc) == (uint32_t)sqlite3_column_int64(st, c);
 }
 

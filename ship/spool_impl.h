@@ -53,6 +53,8 @@ struct spool {
 	uint32_t oldest_turn; /* whose oldest sample is looked for next */
 	uint64_t next_seq, committed_seq; /* numbers batches and payload rows */
 	uint64_t maybe_below;             /* batches with a smaller seq were found after an unclean stop */
+	uint64_t as_it_is_below;          /* the same, after so many of them that one of these may be what ship dies of */
+	int64_t died_ms;                  /* when this process followed one that died; 0 once it has lived for some time */
 	struct table refs; /* of struct ref: payload rows and the batches that need them; rebuilt at start from `batch` */
 	struct ledger *ledger;
 	int64_t oldest_key_s;

@@ -15,6 +15,8 @@
 #define RESERVE_PART 8                       /* at most this part of a small volume */
 #define LEDGER_ROWS_PER_STEP 1000
 #define NOTE_FORGOTTEN_MS 10000
+/* Who lives so long does not die of what it found in the spool. */
+#define LIVED_MS 60000
 #define OLDEST_PER_TICK 100
 #define VACUUM_PAGES "64"
 #define VACUUM_KEEP_BYTES (64u << 20)
@@ -128,6 +130,10 @@ static enum sp_status expire_rest(struct spool *sp, int64_t before_ms, struct sp
 		db_run(sp->db, "DELETE FROM decoding WHERE strikes = 0", DB_NO_ARGS);
 		sp->noted = false;
 	}
+	if (db_ok(sp->db) && sp->died_ms && sp_mono_now().ms - sp->died_ms > LIVED_MS) {
+		db_run(sp->db, "UPDATE meta SET value = 0 WHERE key = 'deaths'", DB_NO_ARGS);
+		sp->died_ms = 0;
+	}
 	return spool_end(sp, why);
 }
 
@@ -163,9 +169,10 @@ enum sp_status spool_tick(struct spool *sp, struct sp_why *why)
 	reserve_make(sp);
 	if (ledger_count(sp->ledger) && sp->oldest_key_s < before_s)
 		status = expire_keys(sp, before_s, why);
-	bool notes = sp->noted && sp_mono_now().ms - sp->noted_ms > NOTE_FORGOTTEN_MS;
+	int64_t mono_ms = sp_mono_now().ms;
+	bool over = (sp->noted && mono_ms - sp->noted_ms > NOTE_FORGOTTEN_MS) || (sp->died_ms && mono_ms - sp->died_ms > LIVED_MS);
 	bool old = (sp->quarantine.rows && sp->quarantine.oldest_ms < before_ms) || (sp->dead.rows && sp->dead.oldest_ms < before_ms);
-	if (status == SP_OK && (notes || old))
+	if (status == SP_OK && (over || old))
 		status = expire_rest(sp, before_ms, why);
 	queues_look(sp);
 	if (status == SP_OK)

@@ -273,6 +273,10 @@ static enum sp_status start(struct spool *sp, const struct settings *s, struct s
 	}
 	meta_put(sp, "clean", db_int(0));
 	meta_put(sp, "maybe_below", db_int((int64_t)sp->maybe_below));
+	int64_t deaths = unclean ? meta_number(sp, "deaths") + 1 : 0;
+	meta_put(sp, "deaths", db_int(deaths));
+	sp->died_ms = unclean ? sp_mono_now().ms : 0;
+	sp->as_it_is_below = deaths >= STRIKES ? sp->next_seq : 0;
 	enum sp_status status = register_dests(sp, s, why);
 	if (status != SP_OK)
 		return status;

@@ -41,6 +41,18 @@ def date_in(seconds):
     return email.utils.format_datetime(datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds), usegmt=True)
 
 
+# ---- versions ----
+
+def modern(r):
+    """Takes both versions, and says how much it wrote."""
+    return (204, {"X-Prometheus-Remote-Write-Samples-Written": str(sum(len(samples) for _, samples in r.series()))}, "")
+
+
+def old(code):
+    """Does not know 2.0; this is what it answers to it."""
+    return lambda r: status(code)(r) if r.version == "2.0.0" else OK
+
+
 # ---- transport ----
 
 def close(r):

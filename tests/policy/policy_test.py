@@ -1,4 +1,6 @@
-"""Every entry of cases.yaml as one destination of one relay, all of them at the same time: what a receiver's answer leads to."""
+"""Every entry of cases.yaml as one destination of one of two relays, all of them at the same time: what a receiver's answer leads to."""
+import concurrent.futures
+import contextlib
 import json
 import pathlib
 import ssl
@@ -32,10 +34,11 @@ def read_slowly(handler):
 
 
 class Stand:
-    """One receiver that answers each path after the entry of that number, and one relay with as many destinations."""
+    """One receiver that answers each path after the entry of that number, and one relay with as many destinations. which: numbers of entries."""
 
-    def __init__(self):
-        self.answers = {i: behaviours.in_turn(*map(behaviour, c["answers"])) for i, c in enumerate(CASES) if "answers" in c}
+    def __init__(self, which):
+        self.which = which
+        self.answers = {i: behaviours.in_turn(*map(behaviour, CASES[i]["answers"])) for i in which if "answers" in CASES[i]}
         self.sink = receiver.Receiver(behave=self.answer, read=read_slowly)
         self.alone = receiver.Receiver(behave=lambda r: self.answers[self.number(r)](r))
         self.late = relay.free_port()  # of a receiver that is not there yet
@@ -45,12 +48,13 @@ class Stand:
         self.stranger.server.socket = tls.wrap_socket(self.stranger.server.socket, server_side=True)
         urls = {"nobody": f"http://127.0.0.1:{self.late}/", "stranger": f"https://localhost:{self.stranger.port}/", "slow": f"http://127.0.0.1:{self.sink.port}/slow"}
         destinations = {}
-        for i, c in enumerate(CASES):
+        for i in which:
+            c = CASES[i]
             sink = self.alone if c.get("url") == "alone" else self.sink
             d = destinations[f"case{i}"] = {"url": urls.get(c.get("url"), f"http://127.0.0.1:{sink.port}/{i}"), "match_attributes": {"case": str(i)}}
             relay.merge(relay.merge(d, json.loads(json.dumps(SETTINGS))), c.get("settings", {}))
         self.relay = relay.Relay(self.sink.url, {"destinations": destinations})
-        self.sent = [[] for _ in CASES]
+        self.sent = {i: [] for i in which}
 
     @staticmethod
     def number(r):
@@ -87,11 +91,11 @@ class Stand:
         steps = max(len(c.get("send", [0])) for c in CASES)
         threading.Timer(0.5, lambda: setattr(self, "late", receiver.Receiver(self.late))).start()
         for step in range(steps):
-            for i in range(len(CASES)):
+            for i in self.which:
                 self.post(i, step)
             if step < steps - 1:
-                self.settled([i for i, c in enumerate(CASES) if c.get("step")])
-        self.settled(range(len(CASES)))
+                self.settled([i for i in self.which if CASES[i].get("step")])
+        self.settled(self.which)
         relay.wait_for(lambda: self.relay.events("destination.paused"))
 
 
@@ -142,12 +146,18 @@ def compare(want, got):
 
 @pytest.fixture(scope="module")
 def observed():
-    stand = Stand()
-    with stand.relay as r:
-        stand.run()
-        dead = list(map(json.loads, r.cli("deadletter", "ls", "--json").splitlines()))
-        events, metrics = r.events(), r.metrics()
-        yield [observe(stand, dead, events, metrics, i) for i in range(len(CASES))]
+    stands = [Stand(range(n, len(CASES), 2)) for n in range(2)]
+    seen = {}
+    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as threads:
+        for stand in stands:
+            stack.enter_context(stand.relay)
+        list(threads.map(Stand.run, stands))
+        for stand in stands:
+            r = stand.relay
+            dead = list(map(json.loads, r.cli("deadletter", "ls", "--json").splitlines()))
+            events, metrics = r.events(), r.metrics()
+            seen.update({i: observe(stand, dead, events, metrics, i) for i in stand.which})
+        yield seen
 
 
 @pytest.mark.parametrize("i", range(len(CASES)), ids=[c["name"] for c in CASES])

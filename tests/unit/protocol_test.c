@@ -42,6 +42,7 @@ static void a_receiver_without_2_0_gets_1_0_from_then_on(void **state)
 	(void)state;
 	WALK("auto", {RW_2, false, 415, -1, RW_1, RW_1, "unsupported"}, {RW_1, true, 204, -1, DONE, RW_1, "unsupported"},
 	    {RW_1, false, 415, -1, DONE, RW_1, "unsupported"});
+	WALK("auto", {RW_1, false, 415, -1, RW_2, RW_2, ""}, {RW_2, true, 400, -1, DONE, RW_2, ""}); /* it knows 2.0 alone */
 	WALK("2.0", {RW_2, false, 204, -1, RW_1, RW_1, "no_written_headers"}, {RW_2, false, 204, -1, RW_1, RW_1, "no_written_headers"},
 	    {RW_2, false, 400, -1, RW_1, RW_1, "no_written_headers"}, {RW_1, true, 400, -1, DONE, RW_1, "no_written_headers"});
 	/* It knew 2.0 yesterday. */
@@ -58,7 +59,6 @@ static void a_400_counts_only_before_the_first_success_and_when_1_0_is_accepted(
 	WALK("auto", {RW_2, false, 400, 0, RW_1, RW_2, ""}, {RW_2, false, 204, 9, DONE, RW_2, ""}, {RW_1, true, 204, -1, DONE, RW_2, ""});
 	/* Part of it was written, so it was understood. */
 	WALK("auto", {RW_2, false, 400, 3, DONE, RW_2, ""}, {RW_2, false, 400, 0, DONE, RW_2, ""});
-	/* A receiver that knows 2.0 alone. */
 	WALK("auto", {RW_2, false, 400, 0, RW_1, RW_2, ""}, {RW_1, true, 415, -1, RW_2, RW_2, ""}, {RW_2, true, 400, 0, DONE, RW_2, ""});
 }
 

@@ -553,6 +553,25 @@ static void the_batches_of_an_unclean_stop_are_maybe_delivered(void **state)
 	assert_int_equal(b[1].flags, BATCH_MAYBE_DELIVERED);
 }
 
+static void what_is_there_after_three_unclean_stops_in_a_row_goes_as_it_is(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	for (int stops = 1; stops <= 5; stops++) {
+		closed(f);
+		if (stops != 4)
+			edit(f, "UPDATE meta SET value = 0 WHERE key = 'clean'");
+		opened(f);
+		assert_int_equal(listed(f->sp, 1, 0, b, 4), 1);
+		assert_int_equal(b[0].flags & BATCH_AS_IT_IS, stops == 3 ? BATCH_AS_IT_IS : 0);
+	}
+	stored_number(f->sp, 2, 100);
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+	assert_int_equal(b[1].flags, 0);
+}
+
 static void a_payload_that_crashes_its_reader_three_times_is_set_aside(void **state)
 {
 	struct fixture *f = *state;
@@ -785,6 +804,7 @@ int main(void)
 		SPOOL_TEST(what_drops_never_fills_the_spool),
 		SPOOL_TEST(one_sender_cannot_push_out_the_evidence_of_others),
 		SPOOL_TEST(the_batches_of_an_unclean_stop_are_maybe_delivered),
+		SPOOL_TEST(what_is_there_after_three_unclean_stops_in_a_row_goes_as_it_is),
 		SPOOL_TEST(a_payload_that_crashes_its_reader_three_times_is_set_aside),
 		SPOOL_TEST(a_damaged_payload_is_never_handed_out),
 		SPOOL_TEST(a_damaged_batch_row_is_never_handed_out),
