@@ -75,7 +75,8 @@ static void pause_if_all_is_refused(struct destination *d)
 
 static void ask_shards(struct destination *d, bool alone)
 {
-	for (size_t i = 0; i < d->n_shards && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
+	bool has_key = !d->token || token_line(d->token);
+	for (size_t i = 0; i < d->n_shards && has_key && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
 		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
 		if (s && shard_send(s, alone) && d->health.state != HEALTH_OK)
 			d->turn = s->index;
@@ -103,12 +104,41 @@ void destination_lines(struct destination *d, struct sp_bytes body, const char *
 {
 	size_t n = 0;
 	for (const char *const *from = auth_lines(d->receiver->auth, body); *from; from++) {
-		SP_BUG_IF(n + 2 >= HTTP_LINES_MAX);
+		SP_BUG_IF(n + 3 >= HTTP_LINES_MAX);
 		lines[n++] = *from;
 	}
 	if (d->header)
 		lines[n++] = d->header;
+	if (d->token)
+		lines[n++] = token_line(d->token);
 	lines[n] = NULL;
+}
+
+/* ---- secrets ---- */
+
+static void secret_changed(struct destination *d)
+{
+	sp_log(SP_LOG_INFO, "destination.secret_changed", sp_f_str("destination", d->name), SP_LOG_END);
+}
+
+static void poll_token(struct destination *d)
+{
+	if (token_poll(d->token)) {
+		secret_changed(d);
+		health_probe(&d->health);
+		destination_pump(d);
+	}
+	if (!token_line(d->token) && d->health.state == HEALTH_OK)
+		health_failed(&d->health, d->health.epoch, (struct ship_ruling){SHIP_PAUSE, "no_key"}, NULL);
+}
+
+void destination_keys(struct destination *d, const struct settings *s)
+{
+	d->receiver->keys = s;
+	if (!d->token)
+		return;
+	token_find(d->token, s);
+	poll_token(d);
 }
 
 /* ---- beginning and end ---- */
@@ -178,6 +208,10 @@ struct destination *destination_lane(struct destination *of, uint32_t id, const 
 	const char *value = sp_map_get(&of->settings->lanes_map, d->lane);
 	if (of->settings->lanes_header)
 		d->header = sp_asprintf("%s: %s", of->settings->lanes_header, value ? value : d->lane);
+	if (of->settings->lanes_token)
+		d->token = token_new(d->lane);
+	if (of->receiver->keys)
+		destination_keys(d, of->receiver->keys);
 	d->secrets_seen = of->receiver->secrets;
 	return d;
 }
@@ -194,6 +228,7 @@ void destination_free(struct destination **destination)
 		receiver_free(&d->receiver);
 	sp_free(d->shards);
 	sp_free(d->header);
+	token_free(&d->token);
 	sp_free(d->name);
 	sp_free(d);
 	*destination = NULL;
@@ -228,17 +263,25 @@ void destination_probe(struct destination *d)
 	health_probe(&d->health);
 }
 
+const char *destination_unauthorized_key(const struct destination *d)
+{
+	bool refused = d->health.state == HEALTH_PAUSED && strcmp(d->health.reason, "unauthorized") == 0;
+	return d->token && refused && writer_totals(d->writer, d->id).batches ? d->lane : NULL;
+}
+
 void destination_poll(struct destination *d)
 {
 	struct receiver *r = d->receiver;
 	if (!*d->lane && auth_poll(r->auth)) {
 		r->secrets++;
-		sp_log(SP_LOG_INFO, "destination.secret_changed", sp_f_str("destination", d->name), SP_LOG_END);
+		secret_changed(d);
 	}
 	if (d->secrets_seen != r->secrets) {
 		d->secrets_seen = r->secrets;
 		health_probe(&d->health);
 	}
+	if (d->token)
+		poll_token(d);
 	/* There may be a thousand lanes, and most of them have nothing to do most of the time. */
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i] && shard_is_idle(d->shards[i]))

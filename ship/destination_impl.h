@@ -9,6 +9,7 @@
 #include "ship/order.h"
 #include "ship/pace.h"
 #include "ship/protocol.h"
+#include "ship/token.h"
 #include "ship/window.h"
 
 /* Whole batches refused in a row, without a 2xx in between, before the receiver is taken to refuse everything. */
@@ -54,6 +55,7 @@ struct receiver {
 	struct http_target *target;
 	struct auth *auth;
 	uint64_t secrets; /* how often the secret has changed */
+	const struct settings *keys; /* the access keys, for lanes.token; NULL: not known yet */
 	struct composer *composer;
 	struct protocol protocol;
 	bool rolls_back;  /* a refused request leaves nothing behind */
@@ -72,6 +74,7 @@ struct destination {
 	char *name;	  /* "mimir", "mimir/acme" */
 	const char *lane; /* "acme"; "" when it is none */
 	char *header;	  /* of the lane, or NULL */
+	struct token *token; /* of a lane with lanes.token */
 	uint64_t secrets_seen;
 
 	struct health health;

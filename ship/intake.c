@@ -437,7 +437,7 @@ void intake_set_state(struct intake *in, Standpipe__State__Accepting accepting)
 	tell_state(in);
 }
 
-static bool same_names(const struct sp_list *l, char *const *names, size_t n)
+static bool same_names(const struct sp_list *l, const char *const *names, size_t n)
 {
 	bool same = l->n == n;
 	for (size_t i = 0; i < n && same; i++)
@@ -445,7 +445,7 @@ static bool same_names(const struct sp_list *l, char *const *names, size_t n)
 	return same;
 }
 
-void intake_set_unauthorized(struct intake *in, char *const *keys, size_t n)
+void intake_set_unauthorized(struct intake *in, const char *const *keys, size_t n)
 {
 	n = n < UNAUTHORIZED_KEYS_MAX ? n : UNAUTHORIZED_KEYS_MAX;
 	if (same_names(&in->unauthorized, keys, n))

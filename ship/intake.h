@@ -34,7 +34,7 @@ void intake_set_active(struct intake *in, struct active *active);
 /* Tells all workers whether deliveries can be stored now. */
 void intake_set_state(struct intake *in, Standpipe__State__Accepting accepting);
 /* Access keys that ingest answers with 401, because a receiver does so to their lanes. Copies the names; news are told at once. */
-void intake_set_unauthorized(struct intake *in, char *const *keys, size_t n);
+void intake_set_unauthorized(struct intake *in, const char *const *keys, size_t n);
 /* From now on new STOREs are answered "busy" and the state is "stopping"; those in the writer still get their answer.
  */
 void intake_stop(struct intake *in);

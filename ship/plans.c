@@ -12,6 +12,7 @@ struct plans {
 	struct sp_timer timer;
 	struct keys_dir *keys;
 	struct intake *intake;
+	struct senders *senders;
 	const char *accounts_path; /* NULL: none */
 	struct sp_watch accounts_seen;
 	bool accounts_bad;
@@ -55,6 +56,7 @@ static void replace(struct plans *p, struct settings *settings, struct accounts 
 		    SP_LOG_END);
 	plan_free(&former);
 	if (settings) {
+		senders_keys(p->senders, settings);
 		settings_free(&p->settings);
 		p->settings = settings;
 	}
@@ -81,10 +83,11 @@ static void look(void *arg)
 }
 
 enum sp_status plans_new(struct sp_loop *l, const struct settings *s, struct keys_dir *keys, struct writer *w,
-    struct intake *intake, struct plans **out, struct sp_why *why)
+    struct intake *intake, struct senders *senders, struct plans **out, struct sp_why *why)
 {
 	struct plans *p = sp_new(struct plans);
-	*p = (struct plans){.loop = l, .keys = keys, .intake = intake, .accounts_path = s->convert_account_labels_file, .first = s};
+	*p = (struct plans){.loop = l, .keys = keys, .intake = intake, .senders = senders, .first = s,
+	    .accounts_path = s->convert_account_labels_file};
 	p->accounts = look_at_accounts(p, why);
 	if (p->accounts_bad) {
 		plans_free(&p);

@@ -23,6 +23,9 @@ struct senders {
 	size_t *waiting; /* of the settings' destinations: those whose address depends on the first delivery */
 	size_t n_waiting;
 	struct sp_timer poll;
+	const struct settings *keys; /* the access keys as they are now */
+	void (*on_unauthorized)(void *arg, const char *const *keys, size_t n);
+	void *on_unauthorized_arg;
 	const struct active *active;
 	int64_t started_wall_ms; /* 0: not yet */
 };
@@ -43,11 +46,24 @@ static void on_gone(void *arg, const struct batch *b)
 			destination_forget(s->dests[i], b);
 }
 
+static void tell_unauthorized(const struct senders *s)
+{
+	const char **keys = sp_new_array(const char *, s->n + 1);
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++)
+		if ((keys[n] = destination_unauthorized_key(s->dests[i])))
+			n++;
+	s->on_unauthorized(s->on_unauthorized_arg, keys, n);
+	sp_free(keys);
+}
+
 static void on_poll(void *arg)
 {
 	struct senders *s = arg;
 	for (size_t i = 0; i < s->n; i++)
 		destination_poll(s->dests[i]);
+	if (s->on_unauthorized)
+		tell_unauthorized(s);
 	sp_timer_set(s->loop, &s->poll, POLL_MS, on_poll, s);
 }
 
@@ -55,6 +71,8 @@ static enum sp_status add_destination(struct senders *s, size_t i, struct sp_why
 {
 	enum sp_status status =
 	    destination_new(s->loop, s->writer, s->client, &s->settings->dests[i], &s->dests[s->n], why);
+	if (status == SP_OK)
+		destination_keys(s->dests[s->n], s->keys);
 	if (status == SP_OK)
 		s->ids[s->n++] = writer_dest_id(s->writer, s->settings->dests[i].name);
 	return status;
@@ -107,6 +125,7 @@ enum sp_status senders_new(
 	s->loop = l;
 	s->writer = w;
 	s->settings = settings;
+	s->keys = settings;
 	s->client = http_client_new(l);
 	s->dests = sp_new_array(struct destination *, settings->n_dests);
 	s->ids = sp_new_array(uint32_t, settings->n_dests);
@@ -222,6 +241,19 @@ size_t senders_complaints(const struct senders *s, struct sp_buf *out)
 	for (size_t i = 0; i < s->n_waiting; i++)
 		sp_buf_printf(out, "destination %s: waiting (no_region_yet)\n", s->settings->dests[s->waiting[i]].name);
 	return n + s->n_waiting;
+}
+
+void senders_keys(struct senders *s, const struct settings *keys)
+{
+	s->keys = keys;
+	for (size_t i = 0; i < s->n; i++)
+		destination_keys(s->dests[i], keys);
+}
+
+void senders_on_unauthorized(struct senders *s, void (*fn)(void *arg, const char *const *keys, size_t n), void *arg)
+{
+	s->on_unauthorized = fn;
+	s->on_unauthorized_arg = arg;
 }
 
 void senders_set_active(struct senders *s, const struct active *active)

@@ -28,6 +28,10 @@ bool senders_idle(const struct senders *s);
 void senders_forget_protocols(struct senders *s);
 /* Every paused or backed-off destination tries again now. */
 void senders_probe(struct senders *s);
+/* The access keys have changed (lanes.token). The settings must last until the next call. */
+void senders_keys(struct senders *s, const struct settings *keys);
+/* fn is called each second with the access keys that receivers do not accept (destination_unauthorized_key). */
+void senders_on_unauthorized(struct senders *s, void (*fn)(void *arg, const char *const *keys, size_t n), void *arg);
 /* For /status; borrowed. */
 void senders_set_active(struct senders *s, const struct active *active);
 /* /status, POST /-/probe. */

@@ -108,6 +108,12 @@ static void on_source(void *arg, const char *source_arn)
 	senders_source(s->senders, source_arn);
 }
 
+static void on_unauthorized(void *arg, const char *const *keys, size_t n)
+{
+	struct ship *s = arg;
+	intake_set_unauthorized(s->intake, keys, n);
+}
+
 static void drain(void *arg)
 {
 	struct ship *s = arg;
@@ -194,6 +200,7 @@ static void connect_intake(struct ship *s)
 {
 	writer_on_full(s->writer, tell_state, s);
 	intake_on_source(s->intake, on_source, s);
+	senders_on_unauthorized(s->senders, on_unauthorized, s);
 	intake_set_active(s->intake, s->active);
 	tell_state(s);
 }
@@ -212,7 +219,7 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 	if (status == SP_OK && !s->emptying)
 		status = intake_new(s->loop, s->zmq, s->settings, s->writer, &s->intake, why);
 	if (status == SP_OK && !s->emptying)
-		status = plans_new(s->loop, s->settings, s->keys, s->writer, s->intake, &s->plans, why);
+		status = plans_new(s->loop, s->settings, s->keys, s->writer, s->intake, s->senders, &s->plans, why);
 	if (status == SP_OK)
 		status = open_admin(s, why);
 	if (status == SP_OK) {

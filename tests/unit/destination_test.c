@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { SHARDS = 4, MAX_POSTS = 20000 };
@@ -35,6 +36,7 @@ static struct {
 	unsigned attempts[MAX_POSTS];
 	int64_t at[MAX_POSTS];
 	uint64_t taken; /* samples answered 2xx */
+	char line[64];  /* the last header line of the last request */
 
 	/* the spool */
 	uint64_t seq[SHARDS], payloads;
@@ -123,7 +125,9 @@ void http_post(struct http_target *t, const char *const *lines, struct sp_bytes 
     unsigned attempt, http_done_fn done, void *arg)
 {
 	struct request *r = sp_new(struct request);
-	(void)t, (void)lines, (void)version;
+	(void)t, (void)version;
+	for (; *lines; lines++)
+		snprintf(f.line, sizeof f.line, "%s", *lines);
 	*r = (struct request){body, done, arg};
 	assert_true(f.posts < MAX_POSTS);
 	f.attempts[f.posts] = attempt;
@@ -145,7 +149,7 @@ uint32_t writer_dest_id(const struct writer *w, const char *name)
 struct writer_totals writer_totals(struct writer *w, uint32_t dest)
 {
 	(void)w, (void)dest;
-	return (struct writer_totals){.batches = f.n_stored};
+	return (struct writer_totals){.batches = f.n_stored - f.settled};
 }
 
 void writer_settle(struct writer *w, const struct batch *b, size_t n, uint64_t delivered,
@@ -661,6 +665,43 @@ static void partly_refused_batches_are_kept_whole(void **state)
 	assert_string_equal(f.reason, "partly_refused");
 }
 
+static bool any_post(void)
+{
+	return f.posts > 0;
+}
+
+static void a_lane_sends_its_key_and_nothing_without_it(void **state)
+{
+	static char path[] = "/tmp/standpipe-key-XXXXXX";
+	struct key_settings key = {.name = (char *)"team", .file = path};
+	struct settings keys = {.keys = &key, .n_keys = 1};
+	struct destination *main_one = f.dest;
+	(void)state;
+	int fd = mkstemp(path);
+	assert_true(write(fd, "secret\n", 7) == 7 && close(fd) == 0);
+	f.settings.lanes_token = (char *)"key";
+	f.dest = destination_lane(main_one, 1, "main/team");
+	destination_poll(f.dest);
+	commit(0, 10, 0);
+	assert_false(run_for(30, any_post));
+	assert_string_equal(report().reason, "no_key");
+	assert_null(destination_unauthorized_key(f.dest));
+	f.receive = unauthorized;
+	destination_keys(f.dest, &keys);
+	assert_true(run_for(2000, any_post));
+	run_for(5, NULL);
+	assert_string_equal(f.line, "Authorization: Bearer secret");
+	assert_string_equal(destination_unauthorized_key(f.dest), "team");
+	f.receive = ok;
+	assert_true(run_for(2000, all_settled));
+	assert_null(destination_unauthorized_key(f.dest));
+	assert_int_equal(f.delivered, 10);
+	unlink(path);
+	destination_stop(f.dest);
+	destination_free(&f.dest);
+	f.dest = main_one;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -672,7 +713,7 @@ int main(void)
 	    TEST(nothing_dies_where_everything_is_refused), TEST(bad_batches_in_front_do_not_stop_the_good),
 	    TEST(a_401_stops_all_but_probes), TEST(nobody_there_is_retried_for_ever),
 	    TEST(a_request_without_answer_may_have_arrived), TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut),
-	    TEST(partly_refused_batches_are_kept_whole)};
+	    TEST(partly_refused_batches_are_kept_whole), TEST(a_lane_sends_its_key_and_nothing_without_it)};
 	sp_log_init("test", -1, SP_LOG_ERROR, SP_LOG_TEXT);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

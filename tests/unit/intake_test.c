@@ -412,7 +412,7 @@ static void the_state_is_told_on_change_and_decides(void **state)
 
 static void keys_that_receivers_do_not_accept_are_told_at_once(void **state)
 {
-	char *keys[] = {(char *)"one", (char *)"two"};
+	static const char *const keys[] = {"one", "two"};
 	const Standpipe__State *s;
 	(void)state;
 	for (size_t n = 2; n-- > 0;) { /* fewer are news too */
