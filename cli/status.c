@@ -119,11 +119,11 @@ static void print_status(const json_t *root)
 	if (ship)
 		printf("spool: %.1f MiB, accepting: %s\n", (double)number_of(ship, "spool_bytes") / (1 << 20), text_of(ship, "accepting"));
 	if (json_array_size(json_object_get(root, "destinations")) > 0)
-		printf("%-16s %-12s %-20s %10s %12s %8s %14s %12s %10s\n", "destination", "state", "reason", "series", "queued", "oldest", "delivered", "dead letters",
+		printf("%-16s %-12s %-20s %-5s %10s %12s %8s %14s %12s %10s\n", "destination", "state", "reason", "write", "series", "queued", "oldest", "delivered", "dead letters",
 			"next try");
 	json_array_foreach(json_object_get(root, "destinations"), i, o)
-		printf("%-16s %-12s %-20s %10" PRId64 " %12" PRId64 " %8s %14" PRId64 " %12" PRId64 " %10s\n", text_of(o, "name"), text_of(o, "state"),
-			text_of(o, "reason"), number_of(o, "active_series"), number_of(o, "queued_samples"), duration(number_of(o, "oldest_age_ms"), age),
+		printf("%-16s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %8s %14" PRId64 " %12" PRId64 " %10s\n", text_of(o, "name"), text_of(o, "state"),
+			text_of(o, "reason"), text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), duration(number_of(o, "oldest_age_ms"), age),
 			number_of(o, "delivered"), number_of(o, "dead_lettered"), duration(number_of(o, "next_probe_in_ms"), next));
 }
 

@@ -75,6 +75,7 @@ def test_receivers_without_2_0_get_everything_as_1_0_until_a_reload():
             [event] = [e for e in r.events("destination.protocol") if e["destination"] == name]
             assert event["level"] == ("warn" if name == "rejected" else "info")
         assert with_headers(modern.requests, V2) and protocol(r, "main") == ("2.0", "")
+        assert {line.split()[0]: line.split()[2] for line in r.cli("status").splitlines() if " healthy " in line} == {"main": "2.0", **dict.fromkeys(sinks, "1.0")}
         arrived_once(modern.requests, points)
         assert not r.events("destination.backing_off") + r.events("destination.paused") and r.metric("standpipe_samples_dead_lettered") == 0
 
