@@ -78,6 +78,10 @@ static void check_destination(struct check *c, const struct dest_settings *d)
 {
 	check_secret(c, d->name, "bearer_token_file", d->bearer_token_file);
 	check_secret(c, d->name, "basic_auth.password_file", d->basic_auth_password_file);
+	check_secret(c, d->name, "authorization.credentials_file", d->authorization_file);
+	for (size_t i = 0; i < d->header_files.n; i++)
+		check_secret(c, d->name, "header_files", d->header_files.values[i]);
+	check_file(c, d->name, "sigv4.credentials_file", d->sigv4_credentials_file);
 	check_file(c, d->name, "tls_config.ca_file", d->tls_ca_file);
 	check_file(c, d->name, "tls_config.cert_file", d->tls_cert_file);
 	check_file(c, d->name, "tls_config.key_file", d->tls_key_file);

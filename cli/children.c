@@ -125,11 +125,28 @@ static void pass_variable(char **env, size_t *n, const char *name)
 		env[(*n)++] = sp_asprintf("%s=%s", name, value);
 }
 
-static void make_environment(const struct child *c, char **env)
+/* Where ship finds AWS access keys, and the way out; others see nothing of it. */
+static void pass_ships(char **env, size_t *n)
 {
-	size_t n = 0;
+	static const char *const names[] = {"HOME", "http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		pass_variable(env, n, names[i]);
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, "AWS_", 4) == 0)
+			env[(*n)++] = sp_strdup(*e);
+}
+
+/* Up to a NULL; the caller frees all of it. */
+static char **make_environment(const struct child *c)
+{
+	size_t n = 0, given = 0;
+	while (environ[given])
+		given++;
+	char **env = sp_new_array(char *, given + 16);
 	env[n++] = sp_strdup("PATH=/usr/bin:/bin");
 	pass_variable(env, &n, "TZ");
+	if (c->role == SHIP)
+		pass_ships(env, &n);
 #ifdef STANDPIPE_CRASH_POINTS /* builds for tests */
 	static const char *const test_variables[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
 	const char *crash_role = getenv("STANDPIPE_CRASH_ROLE");
@@ -137,10 +154,8 @@ static void make_environment(const struct child *c, char **env)
 		pass_variable(env, &n, test_variables[i]);
 	if (crash_role && strcmp(crash_role, roles[c->role].name) == 0)
 		pass_variable(env, &n, "STANDPIPE_CRASH_AT");
-#else
-	(void)c;
 #endif
-	env[n] = NULL;
+	return env;
 }
 
 /* In the child, between fork and exec. */
@@ -179,10 +194,9 @@ static void start(void *arg)
 	char worker[16], *path = sp_asprintf("%s/standpipe-%s", c->all->libexec, roles[c->role].name);
 	const char *again = c->again ? "--again" : NULL;
 	const char *argv[] = {path, "--view-fd", "3", c->worker >= 0 ? "--worker" : again, c->worker >= 0 ? worker : NULL, NULL};
-	char *env[16];
 	int view = sealed_copy(sp_buf_view(&c->all->views[c->role]));
 	snprintf(worker, sizeof worker, "%d", c->worker);
-	make_environment(c, env);
+	char **env = make_environment(c);
 	c->started = sp_mono_now();
 	pid_t parent = getpid(), pid = view < 0 ? -1 : fork();
 	if (pid == 0)
@@ -191,6 +205,7 @@ static void start(void *arg)
 		close(view);
 	for (size_t i = 0; env[i]; i++)
 		sp_free(env[i]);
+	sp_free(env);
 	sp_free(path);
 	if (pid < 0) {
 		sp_log(SP_LOG_ERROR, "role.not_started", sp_f_str("name", c->name), sp_f_str("reason", strerror(errno)), SP_LOG_END);

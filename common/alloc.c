@@ -77,3 +77,11 @@ void sp_free(void *p)
 {
 	free(p);
 }
+
+void sp_free_secret(char **s)
+{
+	if (*s)
+		explicit_bzero(*s, strlen(*s));
+	free(*s);
+	*s = NULL;
+}

@@ -19,6 +19,7 @@ char *sp_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *sp_try_alloc(size_t n); /* not zeroed; NULL when there is none */
 void *sp_try_realloc(void *p, size_t n);
 void sp_free(void *p);
+void sp_free_secret(char **s); /* wipes the text first; *s becomes NULL and may be */
 
 /* For the start of a process that handles deliveries: what usual ones free is kept for the next (a page fault costs more than the
  * parsing of what lies on the page), what only a large one takes goes back to the system. */

@@ -11,6 +11,7 @@
 #define DESTINATIONS_MAX 64 /* a delivery is handed over with a payload for each */
 #define FILTER_RULES_MAX 64 /* a bit each in convert */
 #define ACCESS_HASHES_MAX 8
+#define HEADER_FILES_MAX 8
 #define RUNTIME_DIR_BYTES 80 /* names of sockets come behind it, and the kernel takes 107 in all */
 
 /* "file:line: " of the first entry at or below path, or of the section above it; "" when nothing of it is written
@@ -146,7 +147,7 @@ static enum sp_status check_header(
 	for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
 		if (strcasecmp(ours[k], name) == 0)
 			return refuse_dest(c, d, key,
-			    k == 6 ? "cannot be set here: use basic_auth or bearer_token_file"
+			    k == 6 ? "cannot be set here: use basic_auth, bearer_token_file, authorization or sigv4"
 				   : "cannot be set: standpipe sends its own",
 			    why);
 	return SP_OK;
@@ -155,12 +156,17 @@ static enum sp_status check_header(
 static enum sp_status check_headers(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
 {
 	char key[160];
-	enum sp_status status = SP_OK;
-	for (size_t i = 0; i < d->headers.n && status == SP_OK; i++) {
-		snprintf(key, sizeof key, "headers.%s", d->headers.names[i]);
-		status = check_header(c, d, key, d->headers.names[i], why);
-		if (status == SP_OK && d->lanes_header && strcasecmp(d->headers.names[i], d->lanes_header) == 0)
+	enum sp_status status = d->header_files.n > HEADER_FILES_MAX ? refuse_dest(c, d, "header_files", "has more than 8 headers", why) : SP_OK;
+	for (size_t i = 0; i < d->headers.n + d->header_files.n && status == SP_OK; i++) {
+		bool secret = i >= d->headers.n;
+		const char *name = secret ? d->header_files.names[i - d->headers.n] : d->headers.names[i];
+		snprintf(key, sizeof key, "%s.%s", secret ? "header_files" : "headers", name);
+		status = check_header(c, d, key, name, why);
+		if (status == SP_OK && d->lanes_header && strcasecmp(name, d->lanes_header) == 0)
 			status = refuse_dest(c, d, key, "is lanes.header too: each lane has its own", why);
+		for (size_t k = 0; secret && k < d->headers.n && status == SP_OK; k++)
+			if (strcasecmp(name, d->headers.names[k]) == 0)
+				status = refuse_dest(c, d, key, "is in headers too", why);
 	}
 	return status;
 }
@@ -172,8 +178,6 @@ static enum sp_status check_lane_tokens(const struct conf *c, const struct dest_
 		return refuse_dest(c, d, "lanes.token", "goes with lanes.by: key only", why);
 	if (d->lanes_default)
 		return refuse_dest(c, d, "lanes.default", "and lanes.token exclude each other: whose token would it have?", why);
-	if (d->bearer_token_file || d->basic_auth_username)
-		return refuse_dest(c, d, "lanes.token", "excludes basic_auth and bearer_token_file", why);
 	return SP_OK;
 }
 
@@ -223,24 +227,65 @@ static enum sp_status check_url(const struct conf *c, const struct dest_settings
 		return refuse_dest(c, d, "url", "is not a URL: right is http://HOST[:PORT]/PATH or https://...", why);
 	if (userinfo)
 		return refuse_dest(c, d, "url", "holds a user name: credentials go into basic_auth", why);
-	if (plain && (d->basic_auth_username || d->bearer_token_file || d->lanes_token) && !loopback(host) && !d->allow_plain_credentials)
+	bool secret = d->basic_auth_username || d->bearer_token_file || d->authorization_file || d->header_files.n || d->lanes_token;
+	if (plain && secret && !loopback(host) && !d->allow_plain_credentials)
 		return refuse_dest(c, d, "url",
 		    "would send credentials unencrypted: use https, or set allow_plain_credentials: true", why);
 	return SP_OK;
 }
 
-static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+/* Amazon's own addresses hold the region, and nothing but signed requests is taken there. */
+static void default_region(struct dest_settings *d)
+{
+	static const char amazon[] = "https://aps-workspaces.";
+	bool wanted = d->sigv4_profile || d->sigv4_credentials_file || d->sigv4_role_arn || d->sigv4_external_id;
+	const char *told = getenv("AWS_REGION") ? getenv("AWS_REGION") : getenv("AWS_DEFAULT_REGION");
+	if (d->sigv4_region)
+		return;
+	if (d->url && strncasecmp(d->url, amazon, sizeof amazon - 1) == 0)
+		d->sigv4_region = sp_strndup(d->url + sizeof amazon - 1, strcspn(d->url + sizeof amazon - 1, "./:"));
+	else if (wanted && told && *told)
+		d->sigv4_region = sp_strdup(told);
+}
+
+static enum sp_status check_auth(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
 {
 	bool basic = d->basic_auth_username || d->basic_auth_password_file;
-	if (basic && d->bearer_token_file)
-		return refuse_dest(c, d, "bearer_token_file", "and basic_auth exclude each other", why);
+	const struct {
+		const char *key;
+		bool used;
+	} ways[] = {{"basic_auth", basic}, {"bearer_token_file", d->bearer_token_file},
+	    {"authorization", d->authorization_type || d->authorization_file}, {"sigv4", d->sigv4_region}, {"lanes.token", d->lanes_token}};
+	const char *first = NULL;
+	char what[80], path[96], place[256];
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+		snprintf(what, sizeof what, "and %s exclude each other", first ? first : "");
+		if (ways[i].used && first)
+			return refuse_dest(c, d, ways[i].key, what, why);
+		if (ways[i].used)
+			first = ways[i].key;
+	}
+	snprintf(path, sizeof path, "destinations.%s.sigv4", d->name);
+	if (!d->sigv4_region && *where(c, path, place, sizeof place))
+		return refuse_dest(c, d, "sigv4.region", "is missing", why);
+	if (d->authorization_type && (strcasecmp(d->authorization_type, "basic") == 0 || strpbrk(d->authorization_type, " \t:,")))
+		return refuse_dest(c, d, "authorization.type", "is wrong: right is one word, not Basic, for which there is basic_auth", why);
+	if (d->authorization_type && !d->authorization_file)
+		return refuse_dest(c, d, "authorization.credentials_file", "is missing", why);
 	if (basic && !(d->basic_auth_username && d->basic_auth_password_file))
 		return refuse_dest(c, d, d->basic_auth_username ? "basic_auth.password_file" : "basic_auth.username",
 		    "is missing: basic_auth needs username and password_file", why);
+	return SP_OK;
+}
+
+static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+{
 	if (!d->tls_cert_file != !d->tls_key_file)
 		return refuse_dest(c, d, d->tls_cert_file ? "tls_config.key_file" : "tls_config.cert_file",
 		    "is missing: cert_file and key_file go together", why);
-	enum sp_status status = check_url(c, d, why);
+	enum sp_status status = check_auth(c, d, why);
+	if (status == SP_OK)
+		status = check_url(c, d, why);
 	if (status != SP_OK)
 		return status;
 	if (d->backoff_min > d->backoff_unreachable_max)
@@ -455,8 +500,10 @@ enum sp_status settings_check(const struct conf *c, enum sp_role role, struct se
 		return sp_fail(why, SP_CONFIG, "no destination is configured: ship needs destinations.NAME.url");
 	if (s->n_dests > DESTINATIONS_MAX)
 		return sp_fail(why, SP_CONFIG, "there are %zu destinations, and there can be %d", s->n_dests, DESTINATIONS_MAX);
-	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
+	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++) {
+		default_region(&s->dests[i]);
 		status = check_dest(c, &s->dests[i], why);
+	}
 	for (size_t i = 0; status == SP_OK && i < s->n_keys; i++)
 		status = check_key(c, s, &s->keys[i], why);
 	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)

@@ -39,6 +39,7 @@ void destination_accepted(struct destination *d, uint64_t epoch)
 	d->vouched = health_is_rejecting(&d->health);
 	d->refused_in_a_row = 0;
 	d->last_success = sp_loop_now(d->loop);
+	auth_accepted(d->receiver->auth);
 	health_answered(&d->health, epoch);
 	for (size_t i = 0; i < d->n_shards; i++) {
 		struct shard *s = d->shards[i];
@@ -54,6 +55,10 @@ void destination_failed(struct destination *d, uint64_t epoch, struct ship_rulin
 {
 	if (epoch == d->health.epoch)
 		d->vouched = false;
+	if (a && a->status == 403 && epoch == d->health.epoch && auth_forbidden(d->receiver->auth, a) && d->health.state == HEALTH_OK) {
+		d->health.epoch++; /* whatever else is out was signed the same way */
+		return;
+	}
 	health_failed(&d->health, epoch, r, a);
 }
 
@@ -75,7 +80,7 @@ static void pause_if_all_is_refused(struct destination *d)
 
 static void ask_shards(struct destination *d, bool alone)
 {
-	bool has_key = !d->token || token_line(d->token);
+	bool has_key = d->token ? token_line(d->token) : auth_ready(d->receiver->auth);
 	for (size_t i = 0; i < d->n_shards && has_key && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
 		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
 		if (s && shard_send(s, alone) && d->health.state != HEALTH_OK)
@@ -141,6 +146,30 @@ void destination_keys(struct destination *d, const struct settings *s)
 	poll_token(d);
 }
 
+/* Secrets have changed, access keys have come, or cannot be had. */
+static void hear_of_secrets(struct destination *d)
+{
+	static const char no_credentials[] = "no_credentials";
+	const char *trouble = auth_trouble(d->receiver->auth);
+	if (trouble && !auth_ready(d->receiver->auth) && strcmp(d->health.reason, no_credentials) != 0)
+		health_failed(&d->health, d->health.epoch, (struct ship_ruling){SHIP_PAUSE, no_credentials},
+		    &(struct http_answer){.retry_after_ms = SHIP_NO_RETRY_AFTER, .words = sp_str(trouble)});
+	if (d->secrets_seen == d->receiver->secrets)
+		return;
+	d->secrets_seen = d->receiver->secrets;
+	if (!trouble)
+		health_probe(&d->health);
+	destination_pump(d);
+}
+
+/* Its lanes hear of it when they are polled. */
+static void on_keys(void *arg)
+{
+	struct destination *d = arg;
+	d->receiver->secrets++;
+	hear_of_secrets(d);
+}
+
 /* ---- beginning and end ---- */
 
 static void receiver_free(struct receiver **r)
@@ -149,37 +178,32 @@ static void receiver_free(struct receiver **r)
 		return;
 	newest_free(&(*r)->newest);
 	composer_free(&(*r)->composer);
-	http_target_free(&(*r)->target);
 	auth_free(&(*r)->auth);
+	http_target_free(&(*r)->target);
 	sp_free(*r);
 	*r = NULL;
 }
 
-static enum sp_status receiver_new(
-    struct http_client *c, const struct dest_settings *settings, struct receiver **out, struct sp_why *why)
+static enum sp_status receiver_new(struct destination *d, struct http_client *c, struct sp_why *why)
 {
-	struct receiver *r = *out = sp_new(struct receiver);
+	const struct dest_settings *settings = d->settings;
+	struct receiver *r = d->receiver = sp_new(struct receiver);
 	r->rolls_back = receiver_kind(settings->receiver)->rolls_back;
 	r->max_bytes = (size_t)settings->max_bytes;
 	r->composer = composer_new();
 	protocol_init(&r->protocol, settings->protocol);
-	enum sp_status status = auth_new(settings, &r->auth, why);
-	if (status == SP_OK)
-		status = http_target_new(c, settings, &r->target, why);
-	if (status != SP_OK)
-		receiver_free(out);
-	return status;
+	enum sp_status status = http_target_new(c, settings, &r->target, why);
+	return status == SP_OK ? auth_new(d->loop, c, r->target, settings, on_keys, d, &r->auth, why) : status;
 }
 
-static struct destination *destination_make(struct sp_loop *l, struct writer *w, struct receiver *r,
-    const struct dest_settings *settings, uint32_t id, const char *name)
+static struct destination *destination_make(
+    struct sp_loop *l, struct writer *w, const struct dest_settings *settings, uint32_t id, const char *name)
 {
 	struct destination *d = sp_new(struct destination);
 	const char *slash = strchr(name, '/');
 	d->settings = settings;
 	d->loop = l;
 	d->writer = w;
-	d->receiver = r;
 	d->id = id;
 	d->name = sp_strdup(name);
 	d->lane = slash ? d->name + (slash - name) + 1 : "";
@@ -192,19 +216,22 @@ static struct destination *destination_make(struct sp_loop *l, struct writer *w,
 enum sp_status destination_new(struct sp_loop *l, struct writer *w, struct http_client *c,
     const struct dest_settings *settings, struct destination **out, struct sp_why *why)
 {
-	struct receiver *r;
-	enum sp_status status = receiver_new(c, settings, &r, why);
-	if (status != SP_OK)
+	struct destination *d = destination_make(l, w, settings, writer_dest_id(w, settings->name), settings->name);
+	enum sp_status status = receiver_new(d, c, why);
+	if (status != SP_OK) {
+		destination_free(&d);
 		return status;
-	*out = destination_make(l, w, r, settings, writer_dest_id(w, settings->name), settings->name);
-	show_protocol(*out);
-	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(*out)), 0);
+	}
+	show_protocol(d);
+	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), 0);
+	*out = d;
 	return SP_OK;
 }
 
 struct destination *destination_lane(struct destination *of, uint32_t id, const char *name)
 {
-	struct destination *d = destination_make(of->loop, of->writer, of->receiver, of->settings, id, name);
+	struct destination *d = destination_make(of->loop, of->writer, of->settings, id, name);
+	d->receiver = of->receiver;
 	const char *value = sp_map_get(&of->settings->lanes_map, d->lane);
 	if (of->settings->lanes_header)
 		d->header = sp_asprintf("%s: %s", of->settings->lanes_header, value ? value : d->lane);
@@ -276,10 +303,7 @@ void destination_poll(struct destination *d)
 		r->secrets++;
 		secret_changed(d);
 	}
-	if (d->secrets_seen != r->secrets) {
-		d->secrets_seen = r->secrets;
-		health_probe(&d->health);
-	}
+	hear_of_secrets(d);
 	if (d->token)
 		poll_token(d);
 	/* There may be a thousand lanes, and most of them have nothing to do most of the time. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+/* Shorter words of a header are not taken for a secret: dates, names of schemes and of tenants. */
+#define SECRET_MIN_BYTES 17
 #define USER_AGENT "User-Agent: standpipe/" STANDPIPE_VERSION
 
 struct http_client {
@@ -22,19 +24,22 @@ struct http_target {
 	struct curl_slist *headers;    /* of every request */
 	struct curl_slist *connect_to; /* when the certificate carries another name than the URL */
 	char *url;
+	struct http_place place;
+	char *host, *path, *query; /* of place */
 };
 
 struct post {
-	struct http_target *target;
+	struct http_client *client;
 	CURL *easy;
-	struct curl_slist *headers; /* the target's and what is new in this request */
+	struct curl_slist *headers;
+	size_t n_usual; /* headers that are no secret */
 	http_done_fn done;
 	void *arg;
 	struct post *next, **link; /* in client->posts */
 	unsigned sent;		   /* times */
-	size_t n_words;
 	char error[CURL_ERROR_SIZE];
-	char words[HTTP_ANSWER_MAX_BYTES];
+	size_t n_words, max_words;
+	char words[];
 };
 
 /* ---- one request ---- */
@@ -42,7 +47,7 @@ struct post {
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct post *post = arg;
-	size_t room = sizeof(post->words) - post->n_words, take = size * n < room ? size * n : room;
+	size_t room = post->max_words - post->n_words, take = size * n < room ? size * n : room;
 	memcpy(post->words + post->n_words, p, take);
 	post->n_words += take;
 	return size * n; /* the rest is read and forgotten, so that the connection can be used again */
@@ -62,11 +67,12 @@ static void post_free(struct post *p)
 	*p->link = p->next;
 	if (p->next)
 		p->next->link = p->link;
-	curl_multi_remove_handle(p->target->client->multi, p->easy);
+	curl_multi_remove_handle(p->client->multi, p->easy);
 	curl_easy_cleanup(p->easy);
 	for (struct curl_slist *h = p->headers; h; h = h->next) /* some may be secret */
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(p->headers);
+	explicit_bzero(p->words, p->n_words);
 	sp_free(p);
 }
 
@@ -105,9 +111,33 @@ static int64_t samples_written(CURL *easy)
 	return -1;
 }
 
+static void hide(struct post *p, const char *secret, size_t n)
+{
+	for (char *at = p->words, *end = at + p->n_words; (at = memmem(at, (size_t)(end - at), secret, n));)
+		while (at < end && *at > ' ' && !strchr("\"'<,", *at))
+			*at++ = '*';
+}
+
+/* A receiver or a proxy may repeat what it was sent, whole or cut off, and its words are logged. */
+static void hide_secrets(struct post *p)
+{
+	size_t i = 0;
+	for (struct curl_slist *h = p->headers; h; h = h->next) {
+		const char *at = strchr(h->data, ':');
+		if (i++ < p->n_usual || !at)
+			continue;
+		for (at++; *at; at += strcspn(at, " ,")) {
+			at += strspn(at, " ,");
+			if (strcspn(at, " ,") >= SECRET_MIN_BYTES)
+				hide(p, at, SECRET_MIN_BYTES);
+		}
+	}
+}
+
 static void post_finish(struct post *p, CURLcode code)
 {
 	struct http_answer a = {.retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = samples_written(p->easy)};
+	struct curl_header *date;
 	curl_off_t retry_after = 0;
 	long status = 0;
 	curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -116,8 +146,13 @@ static void post_finish(struct post *p, CURLcode code)
 	if (retry_after > 0)
 		a.retry_after_ms = (retry_after < INT32_MAX ? retry_after : INT32_MAX) * 1000;
 	a.repeated = p->sent > 1;
+	if (curl_easy_header(p->easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK &&
+	    (a.date_ms = curl_getdate(date->value, NULL) * (int64_t)1000) < 0)
+		a.date_ms = 0;
 	a.transport = transport_of(code, p->easy, status);
 	a.status = a.transport == SHIP_ANSWERED ? (int)status : 0;
+	if (status != 200)
+		hide_secrets(p);
 	a.words = a.transport == SHIP_ANSWERED ? sp_bytes(p->words, p->n_words)
 					       : sp_str(p->error[0] ? p->error : curl_easy_strerror(code));
 	p->done(p->arg, &a);
@@ -263,7 +298,7 @@ static enum sp_status set_url(struct http_target *t, struct sp_why *why)
 {
 	const struct dest_settings *d = t->settings;
 	CURLU *u = curl_url();
-	char *scheme = NULL, *host = NULL, *port = NULL, *url = NULL;
+	char *scheme = NULL, *host = NULL, *port = NULL, *path = NULL, *query = NULL, *url = NULL;
 	enum sp_status status = SP_OK;
 	if (curl_url_set(u, CURLUPART_URL, d->url, 0) != CURLUE_OK ||
 	    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
@@ -271,12 +306,18 @@ static enum sp_status set_url(struct http_target *t, struct sp_why *why)
 	    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
 	    (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)) {
 		status = sp_fail(why, SP_CONFIG, "destinations.%s.url is no http or https URL", d->name);
-	} else if (d->tls_server_name && curl_url_set(u, CURLUPART_HOST, d->tls_server_name, 0) == CURLUE_OK) {
-		char *to = sp_asprintf("::%s:%s", host, port);
+	} else {
 		bool usual = strcmp(port, strcmp(scheme, "https") == 0 ? "443" : "80") == 0;
-		char *line = usual ? sp_asprintf("Host: %s", host) : sp_asprintf("Host: %s:%s", host, port);
-		t->connect_to = curl_slist_append(NULL, to);
+		t->host = usual ? sp_strdup(host) : sp_asprintf("%s:%s", host, port);
+		if (curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK)
+			t->path = sp_strdup(path);
+		if (curl_url_get(u, CURLUPART_QUERY, &query, 0) == CURLUE_OK)
+			t->query = sp_strdup(query);
+		t->place = (struct http_place){t->host, t->path, t->query};
+		char *line = sp_asprintf("Host: %s", t->host), *to = sp_asprintf("::%s:%s", host, port);
 		t->headers = curl_slist_append(t->headers, line);
+		if (d->tls_server_name && curl_url_set(u, CURLUPART_HOST, d->tls_server_name, 0) == CURLUE_OK)
+			t->connect_to = curl_slist_append(NULL, to);
 		sp_free(to);
 		sp_free(line);
 	}
@@ -285,6 +326,8 @@ static enum sp_status set_url(struct http_target *t, struct sp_why *why)
 	curl_free(scheme);
 	curl_free(host);
 	curl_free(port);
+	curl_free(path);
+	curl_free(query);
 	curl_free(url);
 	curl_url_cleanup(u);
 	return status;
@@ -318,13 +361,20 @@ void http_target_free(struct http_target **target)
 	curl_slist_free_all(t->headers);
 	curl_slist_free_all(t->connect_to);
 	sp_free(t->url);
+	sp_free(t->host);
+	sp_free(t->path);
+	sp_free(t->query);
 	sp_free(t);
 	*target = NULL;
 }
 
+const struct http_place *http_target_place(const struct http_target *t)
+{
+	return &t->place;
+}
+
 static void set_tls(CURL *easy, const struct dest_settings *d)
 {
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (d->tls_ca_file) {
 		curl_easy_setopt(easy, CURLOPT_CAINFO, d->tls_ca_file);
 		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -339,6 +389,50 @@ static void set_tls(CURL *easy, const struct dest_settings *d)
 	}
 }
 
+/* A request with everything that all of them have; begin() lets it go. */
+static struct post *post_new(struct http_client *c, size_t max_words, const char *url, http_done_fn done, void *arg)
+{
+	struct post *p = sp_alloc(sizeof(*p) + max_words);
+	*p = (struct post){.client = c, .done = done, .arg = arg, .max_words = max_words};
+	p->link = &c->posts;
+	p->next = c->posts;
+	if (p->next)
+		p->next->link = &p->next;
+	c->posts = p;
+
+	CURL *easy = p->easy = curl_easy_init();
+	SP_BUG_IF(!easy);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, p);
+	curl_easy_setopt(easy, CURLOPT_URL, url);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, p->error);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, p);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	return p;
+}
+
+static void begin(struct post *p, const char *const *lines)
+{
+	for (struct curl_slist *h = p->headers; h; h = h->next)
+		p->n_usual++;
+	for (; *lines; lines++)
+		p->headers = curl_slist_append(p->headers, *lines);
+	curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->headers);
+	SP_BUG_IF(curl_multi_add_handle(p->client->multi, p->easy) != CURLM_OK);
+}
+
+static void set_body(CURL *easy, struct sp_bytes body)
+{
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.p ? (const char *)body.p : "");
+}
+
 void http_post(struct http_target *t, const char *const *lines, struct sp_bytes body, enum rw_version version,
     unsigned attempt, http_done_fn done, void *arg)
 {
@@ -347,46 +441,34 @@ void http_post(struct http_target *t, const char *const *lines, struct sp_bytes 
 	    [RW_2] = {"Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request",
 		"X-Prometheus-Remote-Write-Version: 2.0.0"},
 	};
-	struct http_client *c = t->client;
-	struct post *p = sp_new(struct post);
-	*p = (struct post){.target = t, .done = done, .arg = arg};
-	p->link = &c->posts;
-	p->next = c->posts;
-	if (p->next)
-		p->next->link = &p->next;
-	c->posts = p;
-
+	struct post *p = post_new(t->client, HTTP_ANSWER_MAX_BYTES, t->url, done, arg);
 	for (struct curl_slist *h = t->headers; h; h = h->next)
 		p->headers = curl_slist_append(p->headers, h->data);
 	for (size_t i = 0; i < 2; i++)
 		p->headers = curl_slist_append(p->headers, of_version[version][i]);
-	for (; *lines; lines++)
-		p->headers = curl_slist_append(p->headers, *lines);
 	if (attempt > 0) {
 		char line[40];
 		snprintf(line, sizeof(line), "Retry-Attempt: %u", attempt);
 		p->headers = curl_slist_append(p->headers, line);
 	}
+	set_body(p->easy, body);
+	curl_easy_setopt(p->easy, CURLOPT_CONNECT_TO, t->connect_to);
+	curl_easy_setopt(p->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->settings->connect_timeout);
+	curl_easy_setopt(p->easy, CURLOPT_TIMEOUT_MS, (long)t->settings->remote_timeout);
+	set_tls(p->easy, t->settings);
+	begin(p, lines);
+}
 
-	CURL *easy = p->easy = curl_easy_init();
-	SP_BUG_IF(!easy || !p->headers);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, p);
-	curl_easy_setopt(easy, CURLOPT_URL, t->url);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(easy, CURLOPT_CONNECT_TO, t->connect_to);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, p->headers);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.p);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->settings->connect_timeout);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)t->settings->remote_timeout);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, p->error);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, p);
-	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
-	curl_easy_setopt(easy, CURLOPT_PREREQDATA, p);
-	set_tls(easy, t->settings);
-	SP_BUG_IF(curl_multi_add_handle(c->multi, easy) != CURLM_OK);
+void http_call(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg)
+{
+	struct post *p = post_new(c, HTTP_CALL_ANSWER_MAX_BYTES, call->url, done, arg);
+	p->headers = curl_slist_append(p->headers, USER_AGENT);
+	if (strcmp(call->method, "POST") == 0)
+		set_body(p->easy, call->body);
+	else
+		curl_easy_setopt(p->easy, CURLOPT_CUSTOMREQUEST, call->method);
+	curl_easy_setopt(p->easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+	if (call->direct)
+		curl_easy_setopt(p->easy, CURLOPT_NOPROXY, "*");
+	begin(p, call->lines);
 }

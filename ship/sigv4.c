@@ -17,7 +17,7 @@ static bool is_unreserved(uint8_t c)
 	       c == '_' || c == '~';
 }
 
-static void add_encoded(struct sp_buf *out, struct sp_bytes s)
+void aws_encode(struct sp_buf *out, struct sp_bytes s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if (is_unreserved(s.p[i]))
@@ -41,7 +41,7 @@ static void add_encoded_again(struct sp_buf *out, struct sp_bytes s)
 			c = (uint8_t)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
 			i += 2;
 		}
-		add_encoded(out, sp_bytes(&c, 1));
+		aws_encode(out, sp_bytes(&c, 1));
 	}
 }
 
@@ -59,7 +59,7 @@ static void add_path(struct sp_buf *out, const char *path)
 			continue;
 		}
 		sp_buf_u8(out, '/');
-		add_encoded(out, segment);
+		aws_encode(out, segment);
 	}
 	if (out->n == start || path[n - 1] == '/')
 		sp_buf_u8(out, '/');
@@ -212,9 +212,6 @@ void sigv4_sign(const struct sigv4_request *r, const struct aws_keys *keys, cons
 
 void sigv4_lines_free(char *lines[SIGV4_LINES])
 {
-	for (size_t i = 0; i < SIGV4_LINES && lines[i]; i++) {
-		explicit_bzero(lines[i], strlen(lines[i]));
-		sp_free(lines[i]);
-		lines[i] = NULL;
-	}
+	for (size_t i = 0; i < SIGV4_LINES && lines[i]; i++)
+		sp_free_secret(&lines[i]);
 }

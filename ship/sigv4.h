@@ -34,4 +34,7 @@ void sigv4_sign(const struct sigv4_request *r, const struct aws_keys *keys, cons
 /* Wipes them too; they may be NULL. */
 void sigv4_lines_free(char *lines[SIGV4_LINES]);
 
+/* Percent-encoded but for letters, digits and -._~ */
+void aws_encode(struct sp_buf *out, struct sp_bytes s);
+
 #endif

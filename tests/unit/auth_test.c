@@ -29,7 +29,7 @@ static struct auth *make(struct dest_settings *d)
 	struct auth *a;
 	struct sp_why why;
 	d->name = (char *)(uintptr_t) "main";
-	assert_int_equal(auth_new(d, &a, &why), SP_OK);
+	assert_int_equal(auth_new(NULL, NULL, NULL, d, NULL, NULL, &a, &why), SP_OK);
 	return a;
 }
 
@@ -102,13 +102,13 @@ static void what_cannot_be_a_header_is_refused(void **state)
 		struct auth *a;
 		struct sp_why why;
 		put(texts[i]);
-		assert_int_equal(auth_new(&d, &a, &why), SP_CONFIG);
+		assert_int_equal(auth_new(NULL, NULL, NULL, &d, NULL, NULL, &a, &why), SP_CONFIG);
 		assert_non_null(strstr(why.text, path));
 	}
 	d.bearer_token_file = (char *)(uintptr_t) "/nonexistent/token";
 	struct auth *a;
 	struct sp_why why;
-	assert_int_equal(auth_new(&d, &a, &why), SP_CONFIG);
+	assert_int_equal(auth_new(NULL, NULL, NULL, &d, NULL, NULL, &a, &why), SP_CONFIG);
 }
 
 int main(void)

@@ -180,6 +180,15 @@ static void the_request_is_what_the_protocol_says(void **state)
 	assert_false(sent("Version: 0.1.0"));
 }
 
+static void what_the_answer_repeats_of_a_secret_is_hidden(void **state)
+{
+	(void)state;
+	post_once("HTTP/1.1 403 No\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 68\r\n\r\n"
+		  "no: \"Bearer 0123456789abcdefghijklmnop\" and again 0123456789abcdefgh", "Authorization: Bearer 0123456789abcdefghijklmnop", 0);
+	assert_string_equal(f.words, "no: \"Bearer **************************\" and again ******************");
+	assert_int_equal(f.last.date_ms, 784111777000);
+}
+
 static void connections_are_kept_and_attempts_counted(void **state)
 {
 	(void)state;
@@ -309,7 +318,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {TEST(the_request_is_what_the_protocol_says),
 	    TEST(connections_are_kept_and_attempts_counted), TEST(headers_of_the_answer_are_read), TEST(retry_after_is_seconds_or_a_date),
-	    TEST(redirects_are_not_followed), TEST(long_answers_are_cut), TEST(no_answer_means_it_may_have_arrived),
+	    TEST(redirects_are_not_followed), TEST(long_answers_are_cut),
+	    TEST(what_the_answer_repeats_of_a_secret_is_hidden), TEST(no_answer_means_it_may_have_arrived),
 	    TEST(nobody_there_means_it_did_not), TEST(requests_that_are_out_end_with_the_client),
 	    TEST(what_the_protocol_reserves_is_refused)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
