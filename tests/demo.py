@@ -96,7 +96,7 @@ def main():
     o = args.parse_args()
     where = tempfile.mkdtemp(prefix="demo-", dir=relay.SCRATCH if relay.SCRATCH.is_dir() else relay.SCRATCH.parent)
     say("starting Prometheus and standpipe")
-    prometheus = real.Prometheus("7d", pathlib.Path(o.prometheus))
+    prometheus = real.Prometheus("7d", pathlib.Path(o.prometheus)).__enter__()
     process, port, admin = start_relay(o.bin, where, prometheus)
     try:
         say("delivering generated CloudWatch metrics as Firehose does:")
