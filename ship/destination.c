@@ -80,7 +80,7 @@ static void pause_if_all_is_refused(struct destination *d)
 
 static void ask_shards(struct destination *d, bool alone)
 {
-	bool has_key = d->token ? token_line(d->token) : auth_ready(d->receiver->auth);
+	bool has_key = auth_ready(d->receiver->auth) && (!d->token || token_line(d->token));
 	for (size_t i = 0; i < d->n_shards && has_key && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
 		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
 		if (s && shard_send(s, alone) && d->health.state != HEALTH_OK)
