@@ -176,7 +176,6 @@ static void receiver_free(struct receiver **r)
 {
 	if (!*r)
 		return;
-	newest_free(&(*r)->newest);
 	composer_free(&(*r)->composer);
 	auth_free(&(*r)->auth);
 	http_target_free(&(*r)->target);
@@ -253,6 +252,7 @@ void destination_free(struct destination **destination)
 		shard_free(&d->shards[i]);
 	if (!*d->lane)
 		receiver_free(&d->receiver);
+	known_free(&d->known);
 	sp_free(d->shards);
 	sp_free(d->header);
 	token_free(&d->token);
@@ -276,6 +276,7 @@ void destination_add(struct destination *d, const struct batch *b, struct payloa
 	SP_BUG_IF(b->shard >= d->n_shards);
 	if (!d->shards[b->shard])
 		d->shards[b->shard] = shard_new(d, b->shard, false);
+	budget_arrived(&d->budget, sp_loop_now(d->loop).ms);
 	window_add(d->shards[b->shard]->window, b, p);
 }
 
@@ -307,9 +308,14 @@ void destination_poll(struct destination *d)
 	if (d->token)
 		poll_token(d);
 	/* There may be a thousand lanes, and most of them have nothing to do most of the time. */
-	for (size_t i = 0; i < d->n_shards; i++)
+	bool idle = true;
+	for (size_t i = 0; i < d->n_shards; i++) {
 		if (d->shards[i] && shard_is_idle(d->shards[i]))
 			shard_free(&d->shards[i]);
+		idle &= !d->shards[i];
+	}
+	if (idle && d->known && sp_loop_now(d->loop).ms - d->last_narrowing.ms > KNOWN_FORGET_MS)
+		known_free(&d->known);
 }
 
 void destination_stop(struct destination *d)

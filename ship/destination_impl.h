@@ -47,7 +47,11 @@ struct shard {
 
 	struct narrow *narrow; /* of the batch narrow_seq */
 	uint64_t narrow_seq;
-	bool blind; /* waits for a 2xx to another batch */
+	unsigned pieces; /* sent of it */
+	bool load;	 /* 429 and 5xx refuse its pieces */
+	bool blind;	 /* waits for a 2xx to another batch */
+	struct sp_buf refusal; /* what the receiver said last to a whole batch, and the status */
+	int refusal_status;
 };
 
 /* How requests reach it, and what is known of it: a destination and its lanes have one. */
@@ -61,7 +65,6 @@ struct receiver {
 	bool rolls_back;  /* a refused request leaves nothing behind */
 	size_t max_bytes; /* of a request, learnt from 413 */
 	struct sp_mono max_bytes_at;
-	struct newest *newest;
 	struct order_notice order;
 };
 
@@ -85,6 +88,8 @@ struct destination {
 	unsigned refused_in_a_row; /* whole batches since the last 2xx */
 	bool vouched;		   /* a witness was accepted: refusals are about data */
 	struct sp_mono last_success, last_narrowing;
+	struct sp_mono load_refusal; /* when 429 or 5xx last turned out to be about data */
+	struct known *known;	     /* NULL: nothing was refused lately */
 	struct budget budget;
 	struct pace pace;
 	struct sp_timer budget_timer, pace_timer;

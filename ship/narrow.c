@@ -9,23 +9,15 @@
 #define BLIND_REQUESTS 16
 /* 5xx to the same piece, each after a pause, before it is taken for a refusal. */
 #define STRIKES 3
-/* Times a sample must be answered 5xx alone, and the receiver accept something right after it, before it is condemned.
- */
-#define HEARINGS 2
+/* Times a sample must be answered 5xx or 429 alone, and the receiver accept something right after it, before it is
+ * condemned. */
+#define HEARINGS 3
 /* What is kept of an answer. */
 #define ANSWER_MAX_BYTES 1024
 /* Different answers that are kept in full; later ones are filed under the last. */
 #define WORDS_MAX 64
 
-#define NEWEST_SLOTS 65536 /* 1 MiB */
 #define NOBODY UINT32_MAX
-
-struct newest {
-	struct {
-		uint64_t series;
-		int64_t ms;
-	} slots[NEWEST_SLOTS];
-};
 
 /* A range of n->order. */
 struct piece {
@@ -35,32 +27,37 @@ struct piece {
 	unsigned strikes, hearings;
 };
 
-enum fate { FATE_OPEN = 0, FATE_DELIVERED, FATE_CONDEMNED };
+enum fate { FATE_OPEN = 0, FATE_DELIVERED, FATE_CONDEMNED, FATE_GIVEN_UP };
+
+/* The order of sending: what is likely to be good first and in one piece, so that the usual case costs one request. All
+ * samples of a series are together but for those that are expected to be refused. */
+enum class { LIKELY_GOOD = 0, DOUBTFUL, EXPECTED, CLASSES };
 
 struct sample {
 	uint32_t series;
 	int64_t ms;
 	uint32_t place; /* in order */
 	uint16_t refusal;
-	uint8_t fate;
+	uint8_t fate, class;
 };
 
 struct refusal {
 	int status;
-	bool server_error;
+	bool load; /* 429 or 5xx */
 	char *words;
 	size_t n_words;
 };
 
 struct narrow {
 	struct narrow_rules rules;
-	struct newest *newest;
+	struct known *known;
 	struct sp_buf raw, block;
 	struct rw_totals totals;
 	struct sample *samples;
-	uint64_t *series;     /* hashes */
-	int64_t *known;	      /* newest time delivered of each series when narrowing began; INT64_MIN unknown */
-	uint32_t *order;      /* sample numbers, the order of sending */
+	uint64_t *series; /* hashes */
+	int64_t *newest;  /* time delivered of each series when narrowing began; INT64_MIN unknown */
+	uint32_t *order;  /* sample numbers, the order of sending */
+	uint32_t begins[CLASSES];
 	struct piece *pieces; /* a ring: front is next */
 	size_t cap, front, n;
 	struct piece current, accused; /* accused: one sample that was answered 5xx, from == to when there is none */
@@ -72,38 +69,14 @@ struct narrow {
 	bool wants_other; /* the last probe failed: another batch shall go in between */
 	uint32_t probe;	  /* series to probe next */
 	uint32_t good;	  /* a sample that was accepted; NOBODY */
-	unsigned blind;	  /* requests without a single 2xx */
+	unsigned requests;
+	unsigned blind; /* requests without a single 2xx */
 	struct refusal refusals[WORDS_MAX];
 	size_t n_refusals;
 	struct sp_buf *bodies; /* of the dead letters */
 	struct dead_letter *dead;
 	size_t n_dead;
 };
-
-/* ---- newest ---- */
-
-struct newest *newest_new(void)
-{
-	return sp_new(struct newest);
-}
-
-void newest_free(struct newest **n)
-{
-	sp_free(*n);
-	*n = NULL;
-}
-
-static int64_t newest_get(const struct newest *n, uint64_t series)
-{
-	size_t at = series % NEWEST_SLOTS;
-	return n && n->slots[at].series == series ? n->slots[at].ms : INT64_MIN;
-}
-
-static void newest_put(struct newest *n, uint64_t series, int64_t ms)
-{
-	if (n && newest_get(n, series) < ms)
-		n->slots[series % NEWEST_SLOTS] = (__typeof__(n->slots[0])){series, ms};
-}
 
 /* ---- the queue of pieces ---- */
 
@@ -148,10 +121,14 @@ static struct sample *sample_at(struct narrow *n, uint32_t place)
 	return &n->samples[n->order[place]];
 }
 
-/* Between two series, as near to the middle as there is such a place; in the middle when there is but one series. */
+/* Between two classes, else between two series, as near to the middle as there is such a place; in the middle when
+ * there is but one series. */
 static uint32_t middle(struct narrow *n, const struct piece *p, bool *one_series)
 {
 	uint32_t mid = p->from + (p->to - p->from) / 2;
+	for (int c = LIKELY_GOOD + 1; c < CLASSES && !n->rules.too_big; c++)
+		if (n->begins[c] > p->from && n->begins[c] < p->to)
+			return *one_series = false, n->begins[c];
 	for (uint32_t d = 0; mid - d > p->from || mid + d < p->to; d++) {
 		uint32_t below = mid - d, above = mid + d;
 		if (below > p->from && below < p->to && sample_at(n, below)->series != sample_at(n, below - 1)->series)
@@ -193,46 +170,99 @@ static enum sp_status read_samples(struct narrow *n, struct sp_why *why)
 	n->samples = sp_new_array(struct sample, n->totals.samples + 1);
 	n->order = sp_new_array(uint32_t, n->totals.samples + 1);
 	n->series = sp_new_array(uint64_t, n->totals.series + 1);
-	n->known = sp_new_array(int64_t, n->totals.series + 1);
+	n->newest = sp_new_array(int64_t, n->totals.series + 1);
 	for (; (status = rw_next(&in, &s, why)) == SP_OK; series++) {
 		struct rw_sample v;
 		n->series[series] = XXH3_64bits(s.labels.p, s.labels.n);
-		n->known[series] = newest_get(n->newest, n->series[series]);
+		n->newest[series] = known_newest(n->known, n->series[series]);
 		while (rw_next_sample(&s.samples, &v))
 			n->samples[at++] = (struct sample){.series = series, .ms = v.ms};
 	}
 	return status == SP_NOT_FOUND ? SP_OK : status;
 }
 
-/* Is the sample not newer than what its series already delivered? Such are the usual culprits. */
-static bool is_late(const struct narrow *n, const struct sample *s)
+static int by_time(const void *a, const void *b)
 {
-	return s->ms <= n->known[s->series];
+	const int64_t *x = a, *y = b;
+	return *x < *y ? -1 : *x > *y;
 }
 
-static uint32_t put_in_order(struct narrow *n)
+/* Doubtful are series with a sample from before most others: where late samples are refused, those are the usual
+ * culprits. */
+static void classify(struct narrow *n)
 {
-	uint32_t at = 0, late;
-	for (uint32_t i = 0; i < n->totals.samples; i++)
-		if (n->rules.rolls_back && is_late(n, &n->samples[i]))
-			n->order[at++] = i;
-	late = at;
-	for (uint32_t i = 0; i < n->totals.samples; i++)
-		if (!n->rules.rolls_back || !is_late(n, &n->samples[i]))
-			n->order[at++] = i;
-	for (uint32_t place = 0; place < at; place++)
-		n->samples[n->order[place]].place = place;
-	return late;
+	size_t all = n->totals.samples;
+	int64_t *times = sp_new_array(int64_t, all + 1);
+	bool *doubtful = sp_new_array(bool, n->totals.series + 1);
+	for (size_t i = 0; i < all; i++)
+		times[i] = n->samples[i].ms;
+	qsort(times, all, sizeof(times[0]), by_time);
+	for (size_t i = 0; i < all; i++) {
+		struct sample *s = &n->samples[i];
+		if (known_expects_refusal(n->known, n->series[s->series], s->ms))
+			s->class = EXPECTED;
+		else if (s->ms < times[all / 2])
+			doubtful[s->series] = true;
+	}
+	for (size_t i = 0; i < all; i++)
+		if (n->samples[i].class != EXPECTED && doubtful[n->samples[i].series])
+			n->samples[i].class = DOUBTFUL;
+	sp_free(times);
+	sp_free(doubtful);
 }
 
-enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rules, struct newest *newest,
+/* Of those that are expected to be refused the youngest come first: should one be taken, it is one of these. */
+static int by_place(const void *a, const void *b, void *arg)
+{
+	const struct narrow *n = arg;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	const struct sample *s = &n->samples[x], *t = &n->samples[y];
+	if (s->class != t->class)
+		return s->class < t->class ? -1 : 1;
+	if (s->class == EXPECTED && s->ms != t->ms)
+		return s->ms > t->ms ? -1 : 1;
+	return x < y ? -1 : 1;
+}
+
+static void put_in_order(struct narrow *n)
+{
+	classify(n);
+	for (uint32_t i = 0; i < n->totals.samples; i++)
+		n->order[i] = i;
+	qsort_r(n->order, n->totals.samples, sizeof(n->order[0]), by_place, n);
+	for (uint32_t place = n->totals.samples; place-- > 0;) {
+		struct sample *s = &n->samples[n->order[place]];
+		s->place = place;
+		for (int c = 0; c <= s->class; c++)
+			n->begins[c] = place;
+	}
+}
+
+static uint16_t file_refusal(struct narrow *n, int status, bool load, struct sp_bytes words)
+{
+	if (words.n > ANSWER_MAX_BYTES)
+		words.n = ANSWER_MAX_BYTES;
+	for (size_t i = 0; i < n->n_refusals; i++) {
+		const struct refusal *r = &n->refusals[i];
+		if (r->status == status && sp_eq(sp_bytes(r->words, r->n_words), words))
+			return (uint16_t)i;
+	}
+	for (size_t i = WORDS_MAX; n->n_refusals == WORDS_MAX && i-- > 0;)
+		if (n->refusals[i].status == status || i == 0)
+			return (uint16_t)i;
+	n->refusals[n->n_refusals] = (struct refusal){status, load, sp_strndup(words.p, words.n), words.n};
+	return (uint16_t)n->n_refusals++;
+}
+
+enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rules, struct known *known,
     struct narrow **out, struct sp_why *why)
 {
 	struct narrow *n = sp_new(struct narrow);
 	n->rules = *rules;
-	n->newest = newest;
+	n->known = known;
 	n->good = NOBODY;
-	n->probing = rules->suspect;
+	n->probing = rules->probe;
+	file_refusal(n, rules->status, rules->suspect, rules->words); /* the first: of the whole */
 	enum sp_status status = rw_uncompress(block, rules->max_raw, &n->raw, why);
 	if (status == SP_OK)
 		status = read_samples(n, why);
@@ -240,18 +270,12 @@ enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rule
 		narrow_free(&n);
 		return status;
 	}
-	uint32_t late = put_in_order(n), all = n->totals.samples;
-	struct piece whole = {.from = 0, .to = all};
-	if (rules->suspect && all > 0) { /* should the receiver have been ill until now, the whole passes at once */
-		push_back(n, whole);
-	} else if (late > 0 && late < all) {
-		push_back(n, (struct piece){.from = 0, .to = late, .left = !rules->too_big});
-		push_back(n, (struct piece){.from = late, .to = all});
-	} else if (all > 1) { /* the whole batch was refused already */
+	put_in_order(n);
+	struct piece whole = {.from = 0, .to = n->totals.samples};
+	if (whole.to > 1 && !rules->probe)
 		split(n, &whole, !rules->too_big);
-	} else if (all == 1) {
+	else if (whole.to > 0) /* should the receiver have been ill until now, the whole passes at once */
 		push_back(n, whole);
-	}
 	*out = n;
 	return SP_OK;
 }
@@ -279,7 +303,7 @@ void narrow_free(struct narrow **narrow)
 	sp_buf_free(&n->block);
 	sp_free(n->samples);
 	sp_free(n->series);
-	sp_free(n->known);
+	sp_free(n->newest);
 	sp_free(n->order);
 	sp_free(n->pieces);
 	sp_free(n);
@@ -308,6 +332,7 @@ static enum narrow_step send_range(struct narrow *n, uint32_t from, uint32_t to,
 	struct rw_totals totals;
 	struct sp_why why;
 	sp_buf_clear(&n->block);
+	n->requests++;
 	/* The batch was walked in full at the beginning; only memory can be short, and then waiting is right. */
 	if (rw_part(sp_buf_view(&n->raw), keep_range, &keep, &n->block, &totals, &why) != SP_OK)
 		return n->state = IDLE, NARROW_WITNESS;
@@ -348,6 +373,55 @@ static enum narrow_step send_probe(struct narrow *n, struct narrow_piece *out)
 	return send_one(n, sample, out);
 }
 
+static void condemn(struct narrow *n, const struct piece *p, uint16_t refusal)
+{
+	for (uint32_t place = p->from; place < p->to; place++) {
+		sample_at(n, place)->fate = FATE_CONDEMNED;
+		sample_at(n, place)->refusal = refusal;
+	}
+}
+
+/* Such a piece, once refused, is not taken apart. */
+static bool need_not_try(struct narrow *n, const struct piece *p)
+{
+	for (uint32_t place = p->from; place < p->to; place++) {
+		const struct sample *s = sample_at(n, place);
+		if (s->class != EXPECTED || !known_need_not_try(n->known, n->series[s->series], s->ms))
+			return false;
+	}
+	return n->proven;
+}
+
+/* Pieces in front that must hold something bad, because their brothers do not, are taken apart, or settled, without
+ * being sent. */
+static void settle_unsent(struct narrow *n)
+{
+	while (n->n > 0 && n->pieces[n->front].surely_bad) {
+		struct piece p = pop_front(n);
+		if (need_not_try(n, &p)) {
+			condemn(n, &p, 0);
+			known_untried(n->known);
+		} else if (p.to - p.from > 1) {
+			split(n, &p, true);
+		} else {
+			p.surely_bad = false;
+			push_front(n, p);
+		}
+	}
+}
+
+bool narrow_give_up(struct narrow *n)
+{
+	if (n->rules.max_requests == 0 || !n->proven)
+		return false;
+	n->n = 0;
+	n->accused = (struct piece){0};
+	for (uint32_t i = 0; i < n->totals.samples; i++)
+		if (n->samples[i].fate == FATE_OPEN)
+			n->samples[i].fate = FATE_GIVEN_UP;
+	return true;
+}
+
 /* What was refused so far was perhaps refused because everything was. */
 static void begin_anew(struct narrow *n)
 {
@@ -368,22 +442,20 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 		begin_anew(n);
 	if (n->probing)
 		return send_probe(n, out);
-	bool last = n->n == 0;
+	if (n->requests >= n->rules.max_requests)
+		narrow_give_up(n);
 	if (n->accused.from < n->accused.to) {
 		if (n->good == NOBODY)
 			return NARROW_WITNESS;
 		n->state = CONTROL_OUT;
 		return send_one(n, n->good, out);
 	}
-	if (!n->proven && (last || n->blind >= BLIND_REQUESTS))
+	settle_unsent(n);
+	if (!n->proven && (n->n == 0 || n->blind >= BLIND_REQUESTS))
 		return NARROW_WITNESS;
-	if (last)
+	if (n->n == 0)
 		return NARROW_DONE;
 	struct piece p = pop_front(n);
-	while (p.surely_bad && p.to - p.from > 1) {
-		split(n, &p, true);
-		p = pop_front(n);
-	}
 	n->current = p;
 	n->state = PIECE_OUT;
 	enum narrow_step step = send_range(n, p.from, p.to, out);
@@ -394,22 +466,6 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 
 /* ---- what came back ---- */
 
-static uint16_t file_refusal(struct narrow *n, int status, bool server_error, struct sp_bytes words)
-{
-	if (words.n > ANSWER_MAX_BYTES)
-		words.n = ANSWER_MAX_BYTES;
-	for (size_t i = 0; i < n->n_refusals; i++) {
-		const struct refusal *r = &n->refusals[i];
-		if (r->status == status && sp_eq(sp_bytes(r->words, r->n_words), words))
-			return (uint16_t)i;
-	}
-	for (size_t i = WORDS_MAX; n->n_refusals == WORDS_MAX && i-- > 0;)
-		if (n->refusals[i].status == status || i == 0)
-			return (uint16_t)i;
-	n->refusals[n->n_refusals] = (struct refusal){status, server_error, sp_strndup(words.p, words.n), words.n};
-	return (uint16_t)n->n_refusals++;
-}
-
 static void receiver_is_well(struct narrow *n)
 {
 	struct piece *p = &n->accused;
@@ -418,10 +474,13 @@ static void receiver_is_well(struct narrow *n)
 	n->blind = 0;
 	if (p->from == p->to)
 		return;
-	if (++p->hearings >= HEARINGS)
-		sample_at(n, p->from)->fate = FATE_CONDEMNED;
-	else
+	struct sample *s = sample_at(n, p->from);
+	if (++p->hearings >= HEARINGS) {
+		s->fate = FATE_CONDEMNED;
+		known_refused(n->known, n->series[s->series], s->ms, HEARINGS);
+	} else {
 		push_front(n, *p);
+	}
 	p->to = p->from;
 }
 
@@ -439,7 +498,7 @@ static void accepted(struct narrow *n, const struct piece *p)
 	for (uint32_t place = p->from; place < p->to; place++) {
 		struct sample *s = sample_at(n, place);
 		s->fate = FATE_DELIVERED;
-		newest_put(n->newest, n->series[s->series], s->ms);
+		known_delivered(n->known, n->series[s->series], s->ms);
 	}
 	n->good = n->order[p->to - 1];
 	if (p->left)
@@ -447,20 +506,26 @@ static void accepted(struct narrow *n, const struct piece *p)
 	receiver_is_well(n);
 }
 
-static void refused(struct narrow *n, const struct piece *p, bool server_error, int status, struct sp_bytes words)
+static void refused(struct narrow *n, const struct piece *p, bool load, int status, struct sp_bytes words)
 {
 	if (!n->proven)
 		n->blind++;
-	if (p->to - p->from > 1) {
+	bool alone = p->to - p->from == 1;
+	if (!alone && !need_not_try(n, p)) {
 		split(n, p, status != 413);
 		return;
 	}
 	struct sample *s = sample_at(n, p->from);
-	s->refusal = file_refusal(n, status, server_error, words);
-	if (server_error)
+	s->refusal = file_refusal(n, status, load, words);
+	if (alone && load) {
 		n->accused = *p;
-	else
-		s->fate = FATE_CONDEMNED;
+		return;
+	}
+	condemn(n, p, s->refusal);
+	if (!alone)
+		known_untried(n->known);
+	else if (n->proven && status != 413)
+		known_refused(n->known, n->series[s->series], s->ms, 1);
 }
 
 bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious, int status, struct sp_bytes words)
@@ -524,11 +589,13 @@ unsigned narrow_failed_probes(const struct narrow *n)
 static const char *reason_of(const struct narrow *n, const struct sample *s)
 {
 	const struct refusal *r = &n->refusals[s->refusal];
+	if (s->fate == FATE_GIVEN_UP)
+		return "partly_refused";
 	if (r->status == 413)
 		return "too_large";
-	if (n->rules.maybe_delivered && !r->server_error)
+	if (n->rules.maybe_delivered && !r->load)
 		return "maybe_duplicate";
-	return is_late(n, s) ? "out_of_order" : "rejected";
+	return s->ms <= n->newest[s->series] ? "out_of_order" : "rejected"; /* such are the usual culprits */
 }
 
 struct guilty {
@@ -549,15 +616,16 @@ static bool is_guilty(
 enum sp_status narrow_result(
     struct narrow *n, uint64_t *delivered, struct dead_letter **dead, size_t *n_dead, struct sp_why *why)
 {
-	static const char *const reasons[] = {"rejected", "out_of_order", "maybe_duplicate", "too_large"};
+	static const char *const reasons[] = {
+	    "rejected", "out_of_order", "maybe_duplicate", "too_large", "partly_refused"};
 	enum { REASONS = sizeof(reasons) / sizeof(reasons[0]) };
 	bool present[WORDS_MAX] = {false};
 	uint64_t good = 0;
 	for (uint32_t i = 0; i < n->totals.samples; i++) {
 		const struct sample *s = &n->samples[i];
-		SP_BUG_IF(s->fate != FATE_DELIVERED && s->fate != FATE_CONDEMNED);
+		SP_BUG_IF(s->fate == FATE_OPEN);
 		good += s->fate == FATE_DELIVERED;
-		present[s->refusal] |= s->fate == FATE_CONDEMNED;
+		present[s->refusal] |= s->fate != FATE_DELIVERED;
 	}
 	forget_result(n);
 	n->dead = sp_new_array(struct dead_letter, n->n_refusals * REASONS + 1);

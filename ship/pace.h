@@ -1,7 +1,8 @@
 /* pace - how many requests a destination gets: two counts over time. Pure; times are monotonic milliseconds.
  *
- * budget: requests that only narrow a refused batch down stay, over five minutes, below the ordinary ones (or one a
- * second). pace: above 20 requests a second small ones wait for more data, up to a second.
+ * budget: requests that only narrow a refused batch down stay, over five minutes, below the batches that arrived
+ * (ordinarily a request each, and 20 a second at most), or below one a second. pace: above 20 requests a second small
+ * ones wait for more data, up to a second.
  */
 #ifndef SHIP_PACE_H
 #define SHIP_PACE_H
@@ -19,11 +20,12 @@
 struct budget {
 	struct budget_slot {
 		int64_t number; /* time / BUDGET_SLOT_MS */
-		unsigned ordinary, extra;
+		unsigned arrived, spent;
 	} slots[BUDGET_SLOTS];
 };
 
-void budget_count(struct budget *b, int64_t now_ms, bool extra);
+void budget_arrived(struct budget *b, int64_t now_ms);
+void budget_spend(struct budget *b, int64_t now_ms);
 bool budget_allows(const struct budget *b, int64_t now_ms);
 
 struct pace {

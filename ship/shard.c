@@ -7,14 +7,19 @@
 
 #include <stdio.h>
 
-/* Failures of one batch, while the receiver takes others, before the batch is suspect whatever the answer was. */
-#define SUSPECT_AMONG_GOOD_AFTER 10
+/* Failures of one batch, whatever the answer was, before it is suspect. */
+#define SUSPECT_ANYHOW_AFTER 10
+/* Once 429 or 5xx turned out to be about data, the next one is taken to be so, for this long. */
+#define LOAD_IS_DATA_MS 600000
+/* 429 and 5xx to a request of several batches, before it is halved. */
+#define HALVE_AFTER 3
 /* Probes for a suspect batch, with no other shard to ask, before the next batch of its own shard may overtake it. */
 #define OVERTAKE_AFTER 8
 /* Failed probes with whole batches, where everything is refused, before every other probe is a single sample. */
 #define WITNESS_AFTER 5
 /* Where refused requests leave their good part behind, one batch a minute is narrowed down, to name the culprits. */
 #define PARTLY_REFUSED_MS 60000
+#define PARTLY_REFUSED_REQUESTS 64
 /* After a 413 requests are half as big, and grow again by a tenth in this time. */
 #define MAX_BYTES_GROW_MS 3600000
 /* Requests that fill this part of the limits never wait for more data. */
@@ -39,7 +44,9 @@ static void post(struct shard *s, enum request_kind kind, const struct composed 
 	s->busy = s->out = true;
 	d->in_flight++;
 	health_sent(&d->health);
-	budget_count(&d->budget, now_ms(s), kind != REQUEST_WHOLE);
+	if (kind == REQUEST_WITNESS ||
+	    (kind == REQUEST_PIECE && s->pieces++ > 0)) /* the first carries what the refused request should have */
+		budget_spend(&d->budget, now_ms(s));
 	if (kind != REQUEST_WHOLE) {
 		sp_metric_add(M_DESTINATION_EXTRA_REQUESTS, SP_L(DESTINATION_LABELS(d)), 1);
 		sp_crash_point("ship.during_bisect");
@@ -160,6 +167,16 @@ static void end_narrowing(struct shard *s)
 	s->blind = false;
 }
 
+static bool narrowed_lately(const struct destination *d)
+{
+	return d->last_narrowing.ms > 0 && sp_loop_now(d->loop).ms - d->last_narrowing.ms < PARTLY_REFUSED_MS;
+}
+
+static bool load_is_data(const struct destination *d)
+{
+	return d->load_refusal.ms > 0 && sp_loop_now(d->loop).ms - d->load_refusal.ms < LOAD_IS_DATA_MS;
+}
+
 /* Its payload is about to be decoded: that is on disk now, so that a batch which kills us is found out. */
 static void noted(void *arg)
 {
@@ -170,19 +187,29 @@ static void noted(void *arg)
 	s->busy = false;
 	if (d->stopping || !e || e->state != ENTRY_REFUSED || !e->payload)
 		return;
-	if (!d->receiver->newest)
-		d->receiver->newest = newest_new();
-	struct narrow_rules rules = {.rolls_back = d->receiver->rolls_back && !d->receiver->protocol.proven,
+	if (!d->known)
+		d->known = known_new();
+	known_clock(d->known, now_ms(s));
+	bool lately = narrowed_lately(d);
+	struct narrow_rules rules = {.status = s->refusal_status,
+	    .words = sp_buf_view(&s->refusal),
 	    .suspect = e->suspect,
+	    .probe = e->stored_rest ? lately : e->suspect && !load_is_data(d),
 	    .too_big = e->too_big,
 	    .maybe_delivered = e->batch.flags & BATCH_MAYBE_DELIVERED,
+	    .max_requests = !e->stored_rest ? 0
+			    : lately	    ? 1
+					    : PARTLY_REFUSED_REQUESTS,
 	    .max_raw = RW_RAW_MAX_BYTES};
-	enum sp_status status = narrow_new(entry_block(e), &rules, d->receiver->newest, &s->narrow, &why);
+	s->pieces = 0;
+	s->load = e->suspect && e->strikes < SUSPECT_AFTER;
+	enum sp_status status = narrow_new(entry_block(e), &rules, d->known, &s->narrow, &why);
+	if (!e->stored_rest || !lately)
+		d->last_narrowing = sp_loop_now(d->loop);
 	if (status == SP_BAD_DATA || status == SP_TOO_BIG)
 		bury(s, e, "rejected", 0, sp_str(why.text));
 	if (s->narrow && d->vouched)
 		narrow_witness(s->narrow);
-	d->last_narrowing = sp_loop_now(d->loop);
 	destination_pump(d);
 }
 
@@ -214,6 +241,8 @@ static void finish_narrowing(struct shard *s)
 		dead[i].shard = e->batch.shard;
 		dead[i].seq = e->batch.seq;
 		lost += dead[i].samples;
+		if (dead[i].http_status == 429 || dead[i].http_status >= 500)
+			s->dest->load_refusal = sp_loop_now(s->dest->loop);
 	}
 	if (n_dead > 0)
 		sp_log(SP_LOG_WARN, "batch.refused", sp_f_str("destination", s->dest->name),
@@ -255,7 +284,7 @@ static bool is_scout(const struct shard *s)
 static bool send_piece(struct shard *s)
 {
 	struct narrow_piece piece;
-	if (!is_scout(s) || !may_narrow(s->dest))
+	if (!is_scout(s) || (s->pieces > 0 && !may_narrow(s->dest) && !narrow_give_up(s->narrow)))
 		return true;
 	switch (narrow_next(s->narrow, &piece)) {
 	case NARROW_SEND:
@@ -339,6 +368,12 @@ static void delivered_whole(struct shard *s)
 	}
 }
 
+/* 429 and 5xx. */
+static bool is_not_now(const struct http_answer *a, struct ship_ruling r)
+{
+	return a->transport == SHIP_ANSWERED && (r.verdict == SHIP_KEEP || r.verdict == SHIP_UNREACHABLE);
+}
+
 static void requeue(struct shard *s, bool maybe)
 {
 	struct batch batches[WINDOW_JOIN_MAX];
@@ -363,25 +398,29 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 	struct entry *e = window_find(s->window, s->seqs[0]);
 	e->too_big = r.verdict == SHIP_TOO_BIG;
 	e->suspect = r.verdict != SHIP_DATA && !e->too_big;
-	bool vouched = d->refused_in_a_row == 0 && d->last_success.ms > 0;
+	e->stored_rest = r.verdict == SHIP_DATA && (!d->receiver->rolls_back || protocol_stored_a_part(s->version, a));
+	bool vouched = d->refused_in_a_row < REFUSED_IN_A_ROW && d->last_success.ms > 0;
 	if (!e->suspect)
 		d->refused_in_a_row++;
 	if (health_is_rejecting(&d->health))
 		return; /* it stays queued */
-	bool stored_the_rest = !d->receiver->rolls_back || protocol_stored_a_part(s->version, a);
-	if (r.verdict == SHIP_DATA && stored_the_rest && vouched && d->last_narrowing.ms > 0 &&
-	    now_ms(s) - d->last_narrowing.ms < PARTLY_REFUSED_MS) {
+	if (e->stored_rest && vouched && narrowed_lately(d)) {
 		bury(s, e, "partly_refused", a->status, a->words);
 		return;
 	}
+	s->refusal_status = a->status;
+	sp_buf_clear(&s->refusal);
+	sp_buf_add(&s->refusal, a->words);
 	e->state = ENTRY_REFUSED;
 	s->any_refused = true;
 }
 
-static bool is_suspect(const struct destination *d, const struct entry *e)
+/* "Not now", again and again to the same batch: it may be the batch. While the receiver is the one that is ill, to
+ * narrow it down only means to ask with one sample instead of all. */
+static bool is_suspect(const struct destination *d, const struct entry *e, bool answered)
 {
-	return e->strikes >= SUSPECT_AFTER ||
-	       (e->attempts >= SUSPECT_AMONG_GOOD_AFTER && d->last_success.ms > 0 && e->attempts > d->health.failures);
+	bool others_are_taken = d->last_success.ms > 0 && e->attempts > d->health.failures;
+	return e->strikes >= SUSPECT_AFTER || (e->attempts >= SUSPECT_ANYHOW_AFTER && (answered || others_are_taken));
 }
 
 static void remove_purged(struct shard *s)
@@ -393,39 +432,44 @@ static void remove_purged(struct shard *s)
 	}
 }
 
-static void whole_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
+/* True when the answer was about data. */
+static bool whole_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
 	struct destination *d = s->dest;
-	bool suspicious = ship_answer_is_suspicious(a->transport, a->status);
+	bool suspicious = ship_answer_is_suspicious(a->transport, a->status), not_now = is_not_now(a, r);
+	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || (not_now && load_is_data(d));
 	payload_unref(&s->held);
 	if (r.verdict == SHIP_DELIVERED) {
 		delivered_whole(s);
-		return;
+		return false;
 	}
 	requeue(
 	    s, a->repeated || a->transport == SHIP_UNANSWERED || (a->transport == SHIP_ANSWERED && a->status >= 500));
+	struct entry *e = window_find(s->window, s->seqs[0]);
 	if (r.verdict == SHIP_TOO_BIG && s->n > 1) {
 		d->receiver->max_bytes = s->body.n / 2;
 		d->receiver->max_bytes_at = sp_loop_now(d->loop);
 	}
-	if (s->n > 1 && (r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG)) {
-		s->join_limit = s->n / 2;
-	} else if (s->n > 1 && suspicious) {
-		s->join_limit = 1;
-	} else if (s->n == 1) {
-		struct entry *e = window_find(s->window, s->seqs[0]);
-		e->strikes = suspicious ? e->strikes + 1 : 0;
-		bool receivers_fault = r.verdict == SHIP_PAUSE;
-		if (r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || (!receivers_fault && is_suspect(d, e)))
-			refused_whole(s, a, r);
+	if (s->n > 1) {
+		if (about_data || (not_now && e->attempts % HALVE_AFTER == 0))
+			s->join_limit = s->n / 2;
+		if (suspicious)
+			s->join_limit = 1;
+		remove_purged(s);
+		return about_data;
 	}
+	e->strikes = suspicious ? e->strikes + 1 : 0;
+	if (about_data || (r.verdict != SHIP_PAUSE && is_suspect(d, e, not_now)))
+		refused_whole(s, a, r);
 	remove_purged(s);
+	return about_data;
 }
 
 /* True when the answer was about data. */
 static bool piece_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
-	bool suspicious = ship_answer_is_suspicious(a->transport, a->status);
+	bool suspicious = ship_answer_is_suspicious(a->transport, a->status) || (s->load && is_not_now(a, r));
+	known_clock(s->dest->known, now_ms(s));
 	if (health_is_rejecting(&s->dest->health) && r.verdict != SHIP_DELIVERED) {
 		end_narrowing(s);
 		window_find(s->window, s->narrow_seq)->state = ENTRY_QUEUED;
@@ -459,7 +503,7 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	if (s->kind == REQUEST_PIECE)
 		about_data = piece_answered(s, a, r);
 	else if (s->kind == REQUEST_WHOLE)
-		whole_answered(s, a, r);
+		about_data = whole_answered(s, a, r);
 
 	if (r.verdict == SHIP_DELIVERED)
 		destination_accepted(d, s->epoch);
@@ -547,6 +591,7 @@ void shard_free(struct shard **shard)
 	payload_unref(&s->held);
 	sp_buf_free(&s->body);
 	sp_buf_free(&s->witness);
+	sp_buf_free(&s->refusal);
 	window_free(&s->window);
 	sp_free(s);
 	*shard = NULL;

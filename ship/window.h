@@ -27,6 +27,7 @@ struct entry {
 	bool reading;
 	bool purged;	       /* has left the spool while its request was out: not sent again */
 	bool too_big, suspect; /* why it was refused */
+	bool stored_rest;      /* what was good of it is stored all the same */
 	unsigned attempts;
 	unsigned strikes; /* suspicious answers in a row to this batch alone */
 };

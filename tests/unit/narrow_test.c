@@ -104,12 +104,12 @@ static bool answer(struct narrow *n, int status)
 	    n, r.verdict, ship_answer_is_suspicious(SHIP_ANSWERED, status), status, sp_str("the words"));
 }
 
-static struct narrow *begin(struct fixture *f, struct narrow_rules rules, struct newest *newest)
+static struct narrow *begin(struct fixture *f, struct narrow_rules rules, struct known *known)
 {
 	struct narrow *n;
 	struct sp_why why;
 	rules.max_raw = 1 << 30;
-	assert_int_equal(narrow_new(sp_buf_view(&f->block), &rules, newest, &n, &why), SP_OK);
+	assert_int_equal(narrow_new(sp_buf_view(&f->block), &rules, known, &n, &why), SP_OK);
 	return n;
 }
 
@@ -174,7 +174,7 @@ static void exactly_the_bad_ones_die(void **state)
 				bad[i] = true;
 			}
 			make(&f, n, bad);
-			struct narrow *narrow = begin(&f, (struct narrow_rules){.rolls_back = true}, NULL);
+			struct narrow *narrow = begin(&f, (struct narrow_rules){0}, NULL);
 			run(narrow, &f.m);
 			assert_int_equal(result(narrow, &delivered, "rejected"), k);
 			assert_int_equal(delivered, n - k);
@@ -196,7 +196,7 @@ static void no_sample_dies_while_nothing_is_accepted(void **state)
 	(void)state;
 	make(&f, 200, bad);
 	f.m.rejects_all = true;
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){0}, NULL);
 	while (narrow_next(n, &piece) == NARROW_SEND)
 		answer(n, receive(&f.m, piece.block));
 	assert_true(f.m.requests <= 16);
@@ -218,7 +218,7 @@ static void a_single_bad_sample_waits_for_a_witness(void **state)
 	uint64_t delivered;
 	(void)state;
 	make(&f, 1, bad);
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){0}, NULL);
 	assert_int_equal(narrow_next(n, &piece), NARROW_SEND);
 	answer(n, receive(&f.m, piece.block));
 	assert_int_equal(narrow_next(n, &piece), NARROW_WITNESS);
@@ -239,7 +239,7 @@ static void a_suspect_batch_is_narrowed_when_the_receiver_is_well(void **state)
 	bad[17] = bad[299] = true; /* the last one needs a control after it */
 	make(&f, 300, bad);
 	f.m.five_hundred = true;
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true, .suspect = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){.suspect = true, .probe = true}, NULL);
 	run(n, &f.m);
 	assert_int_equal(result(n, &delivered, "rejected"), 2);
 	assert_int_equal(delivered, 298);
@@ -258,7 +258,7 @@ static void nothing_dies_of_a_receiver_that_is_ill(void **state)
 	(void)state;
 	make(&f, 64, bad);
 	f.m.ill = true;
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true, .suspect = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){.suspect = true, .probe = true}, NULL);
 	for (int i = 0; i < 20; i++) /* the probe fails, every other time another batch may go */
 		if (narrow_next(n, &piece) == NARROW_SEND)
 			told_to_wait += !answer(n, receive(&f.m, piece.block));
@@ -289,7 +289,7 @@ static void an_answer_about_the_receiver_changes_nothing(void **state)
 	(void)state;
 	bad[20] = true;
 	make(&f, 40, bad);
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){0}, NULL);
 	for (unsigned i = 0; narrow_next(n, &piece) != NARROW_DONE; i++) {
 		if (i % 2 == 0)
 			assert_false(answer(n, statuses[i / 2 % 5]));
@@ -310,7 +310,7 @@ static void what_is_too_big_is_cut_and_not_lost(void **state)
 	(void)state;
 	make(&f, 1000, bad);
 	f.m.max_samples = 30;
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true, .too_big = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){.too_big = true}, NULL);
 	run(n, &f.m);
 	assert_int_equal(result(n, &delivered, NULL), 0);
 	assert_int_equal(delivered, 1000);
@@ -332,7 +332,7 @@ static void samples_of_a_series_leave_in_order(void **state)
 		    4);
 	rw_compress(sp_buf_view(&raw), &f.block);
 	f.m.ordered = true; /* anything out of order would be refused, and die */
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){0}, NULL);
 	run(n, &f.m);
 	assert_int_equal(result(n, &delivered, "rejected"), 2);
 	assert_int_equal(delivered, 198);
@@ -344,7 +344,7 @@ static void samples_of_a_series_leave_in_order(void **state)
 /* Known series: what is late goes apart, the rest passes with one request. */
 static void late_samples_are_named(void **state)
 {
-	struct newest *newest = newest_new();
+	struct known *known = known_new();
 	struct fixture f = {0};
 	struct sp_buf raw = {0};
 	uint64_t delivered;
@@ -352,7 +352,7 @@ static void late_samples_are_named(void **state)
 	(void)state;
 	none[99] = true;
 	make(&f, 100, none);
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true}, newest);
+	struct narrow *n = begin(&f, (struct narrow_rules){0}, known);
 	run(n, &f.m);
 	narrow_free(&n);
 	sp_buf_free(&f.block);
@@ -363,13 +363,13 @@ static void late_samples_are_named(void **state)
 		add(&raw, i, &(struct rw_sample){i == 3 || i == 80 ? 500 : 2000000, GOOD}, 1);
 	}
 	rw_compress(sp_buf_view(&raw), &f.block);
-	n = begin(&f, (struct narrow_rules){.rolls_back = true}, newest);
+	n = begin(&f, (struct narrow_rules){0}, known);
 	run(n, &f.m);
 	assert_int_equal(result(n, &delivered, "out_of_order"), 2);
 	assert_int_equal(delivered, 98);
 	assert_in_range(f.m.requests, 1, 4);
 	narrow_free(&n);
-	newest_free(&newest);
+	known_free(&known);
 	sp_buf_free(&raw);
 	sp_buf_free(&f.block);
 }
@@ -382,7 +382,7 @@ static void what_may_have_arrived_says_so(void **state)
 	(void)state;
 	bad[2] = true;
 	make(&f, 10, bad);
-	struct narrow *n = begin(&f, (struct narrow_rules){.rolls_back = true, .maybe_delivered = true}, NULL);
+	struct narrow *n = begin(&f, (struct narrow_rules){.maybe_delivered = true}, NULL);
 	run(n, &f.m);
 	assert_int_equal(result(n, &delivered, "maybe_duplicate"), 1);
 	narrow_free(&n);

@@ -6,20 +6,20 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static void narrowing_stays_below_ordinary_requests(void **state)
+static void narrowing_stays_below_what_arrives(void **state)
 {
 	struct budget b = {0};
 	int64_t now = 1000000000;
 	(void)state;
 	for (int i = 0; i < BUDGET_FLOOR; i++) {
 		assert_true(budget_allows(&b, now));
-		budget_count(&b, now, true);
+		budget_spend(&b, now);
 	}
 	assert_false(budget_allows(&b, now));
 	for (int i = 0; i <= BUDGET_FLOOR; i++)
-		budget_count(&b, now, false);
+		budget_arrived(&b, now);
 	assert_true(budget_allows(&b, now));
-	budget_count(&b, now, true);
+	budget_spend(&b, now);
 	assert_false(budget_allows(&b, now));
 }
 
@@ -29,7 +29,7 @@ static void what_was_spent_comes_back_after_five_minutes(void **state)
 	int64_t now = 1000000000;
 	(void)state;
 	for (int i = 0; i < BUDGET_FLOOR; i++)
-		budget_count(&b, now + i * 100, true);
+		budget_spend(&b, now + i * 100);
 	assert_false(budget_allows(&b, now + 200000));
 	assert_true(budget_allows(&b, now + 300000));
 	assert_true(budget_allows(&b, now + 10000000));
@@ -52,7 +52,7 @@ static void twenty_a_second(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(narrowing_stays_below_ordinary_requests),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(narrowing_stays_below_what_arrives),
 	    cmocka_unit_test(what_was_spent_comes_back_after_five_minutes), cmocka_unit_test(twenty_a_second)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,34 @@
+/* known - what was found out about a receiver's series while batches were narrowed down, so that the next refused batch
+ * costs few requests: the newest time that each series delivered, and what is refused again and again (samples that
+ * come late to a receiver without a window for them, series beyond a limit).
+ *
+ * Bounded, forgets, and says nothing rather than something wrong. Series are hashes of their labels; times are
+ * milliseconds. One thread.
+ */
+#ifndef SHIP_KNOWN_H
+#define SHIP_KNOWN_H
+
+#include "common/bytes.h"
+
+#define KNOWN_FORGET_MS 3600000
+
+struct known;
+
+struct known *known_new(void);
+void known_free(struct known **k);
+/* Monotonic; to be told before the others are called. k may be NULL in all that follows: then nothing is known. */
+void known_clock(struct known *k, int64_t now_ms);
+/* INT64_MIN: unknown. */
+int64_t known_newest(const struct known *k, uint64_t series);
+void known_delivered(struct known *k, uint64_t series, int64_t ms);
+/* A sample was refused alone, so many times, by a receiver that took others. */
+void known_refused(struct known *k, uint64_t series, int64_t ms, unsigned times);
+/* Is this sample likely to be refused? */
+bool known_expects_refusal(const struct known *k, uint64_t series, int64_t ms);
+/* ... so surely that it need not be tried: samples like it (of this series; or as late as this) were refused alone
+ * several times within the last hour, none was taken since, and the last trial is only a few batches old. */
+bool known_need_not_try(const struct known *k, uint64_t series, int64_t ms);
+/* Such samples of one batch were not tried. */
+void known_untried(struct known *k);
+
+#endif
