@@ -1,9 +1,10 @@
 #include "ship/destination_impl.h"
 
 #include "common/alloc.h"
-#include "common/log.h"
 #include "common/metrics.h"
 #include "common/receivers.h"
+
+#define LOG_EVERY_MS 60000
 
 static void show_protocol(const struct destination *d)
 {
@@ -32,6 +33,15 @@ void destination_forget_protocol(struct destination *d)
 {
 	protocol_forget(&d->receiver->protocol);
 	show_protocol(d);
+}
+
+void destination_unconfirmed(struct destination *d, uint64_t sent, uint64_t written)
+{
+	sp_metric_add(M_DESTINATION_UNCONFIRMED, SP_L(DESTINATION_LABELS(d)), (double)(sent - written));
+	if (sp_log_due(&d->unconfirmed_rate, LOG_EVERY_MS))
+		sp_log(SP_LOG_WARN, "destination.unconfirmed", sp_f_str("destination", d->name), sp_f_u64("sent", sent),
+		    sp_f_u64("written", written),
+		    sp_f_str("msg", "accepted, but the receiver says that it wrote fewer samples"), SP_LOG_END);
 }
 
 void destination_accepted(struct destination *d, uint64_t epoch)

@@ -2,6 +2,7 @@
 #ifndef SHIP_DESTINATION_IMPL_H
 #define SHIP_DESTINATION_IMPL_H
 
+#include "common/log.h"
 #include "ship/auth.h"
 #include "ship/compose.h"
 #include "ship/destination.h"
@@ -94,6 +95,7 @@ struct destination {
 	struct pace pace;
 	struct sp_timer budget_timer, pace_timer;
 	bool refusing; /* the budget is spent */
+	struct sp_log_rate unconfirmed_rate;
 
 	struct shard **shards; /* NULL: nothing of it waits */
 	size_t n_shards;
@@ -110,6 +112,8 @@ void destination_lines(struct destination *d, struct sp_bytes body, const char *
 /* protocol_answered, with word of what changed. */
 bool destination_sends_again(
     struct destination *d, enum rw_version sent, bool again, const struct http_answer *a, enum rw_version *next);
+/* A request was accepted, and the receiver says that it wrote fewer samples than were in it. */
+void destination_unconfirmed(struct destination *d, uint64_t sent, uint64_t written);
 void destination_accepted(struct destination *d, uint64_t epoch);
 void destination_failed(struct destination *d, uint64_t epoch, struct ship_ruling r, const struct http_answer *a);
 

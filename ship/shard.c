@@ -2,7 +2,6 @@
 
 #include "common/alloc.h"
 #include "common/crash.h"
-#include "common/log.h"
 #include "common/metrics.h"
 
 #include <stdio.h>
@@ -488,8 +487,7 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	sp_metric_add(M_DESTINATION_REQUESTS, SP_L(DESTINATION_LABELS(d), code), 1);
 	sp_metric_observe(M_DESTINATION_REQUEST_SECONDS, SP_L(d->settings->name), a->seconds);
 	if (r.verdict == SHIP_DELIVERED && a->samples_written >= 0 && (uint64_t)a->samples_written < s->samples)
-		sp_metric_add(M_DESTINATION_UNCONFIRMED, SP_L(DESTINATION_LABELS(d)),
-		    (double)(s->samples - (uint64_t)a->samples_written));
+		destination_unconfirmed(d, s->samples, (uint64_t)a->samples_written);
 
 	d->in_flight--;
 	s->busy = s->out = false;

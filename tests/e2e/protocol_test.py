@@ -79,9 +79,10 @@ def test_receivers_without_2_0_get_everything_as_1_0_until_a_reload():
         arrived_once(modern.requests, points)
         assert not r.events("destination.backing_off") + r.events("destination.paused") and r.metric("standpipe_samples_dead_lettered") == 0
 
-        before = {name: len(sink.requests) for name, sink in sinks.items()}
+        before = {name: len(sink.requests) for name, sink in {**sinks, "main": modern}.items()}
         for sink in sinks.values():
             sink.behave = takes_both
+        modern.behave = lambda q: (204, written(1), "")
         r.process.send_signal(signal.SIGHUP)
         relay.wait_for(lambda: r.metric("standpipe_destination_protocol", version="2.0") == 4)
         points = post(r, 3)
@@ -90,6 +91,9 @@ def test_receivers_without_2_0_get_everything_as_1_0_until_a_reload():
             assert with_headers(sink.requests[before[name]:], V2)
             arrived_once(sink.requests[before[name]:], points)
             assert protocol(r, name) == ("2.0", "")
+        lost = sum(sum(len(s) for _, s in q.series()) - 1 for q in modern.requests[before["main"]:])
+        assert r.metric("standpipe_destination_unconfirmed_total", destination="main") == lost > 0
+        assert [e["written"] for e in r.events("destination.unconfirmed")] == [1]
 
 
 def test_type_help_and_unit_go_with_the_series_from_memory_and_from_disk():
