@@ -17,7 +17,7 @@ struct sample {
 struct series {
 	uint64_t hash;
 	size_t labels_at; /* in m->labels */
-	uint32_t labels_n;
+	uint32_t labels_len, n_labels;
 	uint32_t first, last; /* samples */
 	uint32_t n;
 	bool unordered; /* a sample is not newer than the one before it */
@@ -114,12 +114,13 @@ static bool rehash(struct merge *m)
 
 static struct sp_bytes labels_of(const struct merge *m, const struct series *s)
 {
-	return s->labels_n ? sp_bytes(m->labels.p + s->labels_at, s->labels_n) : sp_bytes(NULL, 0);
+	return s->labels_len ? sp_bytes(m->labels.p + s->labels_at, s->labels_len) : sp_bytes(NULL, 0);
 }
 
 /* NULL: no memory. */
-static struct series *series_of(struct merge *m, struct sp_bytes labels)
+static struct series *find_series(struct merge *m, const struct rw_series *in)
 {
+	struct sp_bytes labels = in->labels;
 	uint64_t hash = XXH3_64bits(labels.p, labels.n);
 	if (2 * m->n_series >= m->n_slots && !rehash(m))
 		return NULL;
@@ -134,7 +135,12 @@ static struct series *series_of(struct merge *m, struct sp_bytes labels)
 		return NULL;
 	m->slots[at] = (uint32_t)m->n_series;
 	struct series *s = &m->series[m->n_series++];
-	*s = (struct series){hash, m->labels.n - labels.n, (uint32_t)labels.n, NONE, NONE, 0, false};
+	*s = (struct series){.hash = hash,
+	    .labels_at = m->labels.n - labels.n,
+	    .labels_len = (uint32_t)labels.n,
+	    .n_labels = in->n_labels,
+	    .first = NONE,
+	    .last = NONE};
 	return s;
 }
 
@@ -157,25 +163,34 @@ static bool add_sample(struct merge *m, struct series *s, struct rw_sample v)
 	return true;
 }
 
+/* Bodies of one stream have much the same series in the same order: the next one is probably that after the last one met. */
 enum sp_status merge_add(struct merge *m, struct sp_bytes raw, struct sp_why *why)
 {
 	struct rw_series in;
 	struct rw_sample v;
-	enum sp_status status;
-	while ((status = rw_next(&raw, &in, why)) == SP_OK) {
+	size_t next = 0;
+	for (;;) {
+		struct series *s = next < m->n_series ? &m->series[next] : NULL;
+		struct rw_labels guess = {0};
+		if (s)
+			guess = (struct rw_labels){labels_of(m, s), s->n_labels};
+		enum sp_status status = rw_next_guessed(&raw, &guess, &in, why);
+		if (status != SP_OK)
+			return status == SP_NOT_FOUND ? SP_OK : status;
 		if (in.n_samples == 0)
 			continue;
-		/* A sample takes two bytes at least, but may be written longer than it came. */
+		/* A sample may be written longer than it came. */
 		if (merge_raw_len(m) + in.raw.n + (size_t)in.n_samples * RW_SAMPLE_MAX_BYTES > RW_RAW_MAX_BYTES)
 			return sp_fail(why, SP_TOO_BIG, "merged bodies would hold more than %zu bytes", RW_RAW_MAX_BYTES);
-		struct series *s = series_of(m, in.labels);
+		if (!s || !sp_eq(in.labels, guess.fields))
+			s = find_series(m, &in);
 		bool ok = s != NULL;
 		while (ok && rw_next_sample(&in.samples, &v))
 			ok = add_sample(m, s, v);
 		if (!ok)
 			return sp_fail(why, SP_NO_MEM, "no memory to merge write requests");
+		next = (size_t)(s - m->series) + 1;
 	}
-	return status == SP_NOT_FOUND ? SP_OK : status;
 }
 
 /* ---- writing ---- */

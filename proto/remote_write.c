@@ -152,13 +152,19 @@ void rw_add_series(struct sp_buf *raw, struct sp_bytes labels, const struct rw_s
 }
 
 /* Checks everything in a TimeSeries message, so that iterating later needs no errors. NULL, or what is wrong. */
-static const char *check_series(struct sp_bytes message, struct rw_series *s)
+static const char *check_series(struct sp_bytes message, const struct rw_labels *guess, struct rw_series *s)
 {
 	struct field f;
 	struct rw_label label;
 	struct rw_sample sample;
 	bool past_labels = false;
 	s->labels = sp_bytes(message.p, 0);
+	if (guess && guess->fields.n && message.n >= guess->fields.n &&
+	    memcmp(message.p, guess->fields.p, guess->fields.n) == 0) {
+		s->labels.n = guess->fields.n;
+		s->n_labels = guess->n;
+		(void)sp_take_n(&message, guess->fields.n, &f.bytes);
+	}
 	while (message.n) {
 		if (!take_field(&message, &f) || is_misused(&f, 1, WIRE_BYTES) || is_misused(&f, 2, WIRE_BYTES))
 			return "a field of a series is cut off or of the wrong type";
@@ -185,6 +191,12 @@ static const char *check_series(struct sp_bytes message, struct rw_series *s)
 
 enum sp_status rw_next(struct sp_bytes *in, struct rw_series *out, struct sp_why *why)
 {
+	return rw_next_guessed(in, NULL, out, why);
+}
+
+enum sp_status rw_next_guessed(
+    struct sp_bytes *in, const struct rw_labels *guess, struct rw_series *out, struct sp_why *why)
+{
 	struct sp_bytes at = *in;
 	while (at.n) {
 		const uint8_t *start = at.p;
@@ -194,7 +206,7 @@ enum sp_status rw_next(struct sp_bytes *in, struct rw_series *out, struct sp_why
 		if (!is_known(&f, 1, WIRE_BYTES))
 			continue;
 		struct rw_series s = {.raw = sp_bytes(start, (size_t)(at.p - start))};
-		const char *bad = check_series(f.bytes, &s);
+		const char *bad = check_series(f.bytes, guess, &s);
 		if (bad)
 			return sp_fail(why, SP_BAD_DATA, "not a write request: %s", bad);
 		*in = at;

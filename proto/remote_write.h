@@ -101,6 +101,13 @@ struct rw_series {
 
 /* The next series of *in, which moves past it. SP_NOT_FOUND at the end, SP_BAD_DATA when it is no WriteRequest. */
 SP_CHECKED enum sp_status rw_next(struct sp_bytes *in, struct rw_series *out, struct sp_why *why);
+/* The same, faster when the series begins with these label fields, which were read before. NULL: no guess. */
+struct rw_labels {
+	struct sp_bytes fields;
+	uint32_t n;
+};
+SP_CHECKED enum sp_status rw_next_guessed(
+    struct sp_bytes *in, const struct rw_labels *guess, struct rw_series *out, struct sp_why *why);
 /* Iterators over copies of series.labels and series.samples that rw_next returned; false at the end. */
 bool rw_next_label(struct sp_bytes *labels, struct rw_label *out);
 bool rw_next_sample(struct sp_bytes *samples, struct rw_sample *out);

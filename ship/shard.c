@@ -85,9 +85,19 @@ static void post_part(struct shard *s, enum request_kind kind, uint64_t seq, enu
 	post(s, kind, &c, attempt);
 }
 
+static struct window_limits limits_of(const struct shard *s)
+{
+	const struct destination *d = s->dest;
+	return (struct window_limits){.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
+	    .samples = (size_t)d->settings->max_samples,
+	    .bytes = d->receiver->max_bytes,
+	    .raw_bytes = (size_t)d->settings->max_raw_bytes};
+}
+
 /* The same data in another version. */
 static void send_again(struct shard *s, enum rw_version version)
 {
+	struct window_limits l = limits_of(s);
 	s->again = true;
 	if (s->kind != REQUEST_WHOLE) {
 		post_part(s, s->kind, s->kind == REQUEST_PIECE ? s->narrow_seq : s->seqs[0], version, 0);
@@ -95,7 +105,7 @@ static void send_again(struct shard *s, enum rw_version version)
 	}
 	for (size_t i = 0; i < s->n; i++)
 		s->entries[i] = window_find(s->window, s->seqs[i]);
-	struct composed c = compose_batches(s->dest->receiver->composer, s->entries, s->n, version, &s->body);
+	struct composed c = compose_batches(s->dest->receiver->composer, s->entries, s->n, &l, version, &s->body);
 	for (size_t i = c.n; i < s->n; i++)
 		s->entries[i]->state = ENTRY_QUEUED;
 	s->n = c.n;
@@ -105,15 +115,14 @@ static void send_again(struct shard *s, enum rw_version version)
 static bool send_whole(struct shard *s)
 {
 	struct destination *d = s->dest;
-	struct window_limits l = {.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
-	    .samples = (size_t)d->settings->max_samples,
-	    .bytes = d->receiver->max_bytes,
-	    .raw_bytes = (size_t)d->settings->max_raw_bytes};
-	size_t n = window_collect(s->window, &l, s->entries);
+	struct window_limits l = limits_of(s), wanted = l;
+	wanted.bytes *= composer_gain(d->receiver->composer);
+	wanted.raw_bytes *= composer_gain(d->receiver->composer);
+	size_t n = window_collect(s->window, &wanted, s->entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
 	enum rw_version version = s->entries[0]->batch.flags & BATCH_AS_IT_IS ? RW_1 : d->receiver->protocol.spoken;
-	struct composed c = compose_batches(d->receiver->composer, s->entries, n, version, &s->body);
+	struct composed c = compose_batches(d->receiver->composer, s->entries, n, &l, version, &s->body);
 	s->held = payload_ref(s->entries[0]->payload);
 	s->n = c.n;
 	for (size_t i = 0; i < c.n; i++) {
@@ -122,7 +131,7 @@ static bool send_whole(struct shard *s)
 	}
 	pace_sent(&d->pace, now_ms(s));
 	post(s, REQUEST_WHOLE, &c, s->entries[0]->attempts);
-	window_collect(s->window, &l, s->entries); /* the next ones may be read while these are out */
+	window_collect(s->window, &wanted, s->entries); /* the next ones may be read while these are out */
 	return true;
 }
 
