@@ -469,19 +469,19 @@ static enum sp_status default_dirs(const struct conf *c, struct settings *s, str
 	return SP_OK;
 }
 
-/* Destinations that drop must not fill the spool: then all deliveries would be refused for their sake. */
+/* Destinations that drop must not fill the spool: then all deliveries would be refused for their sake. Of those with lanes no lane may. */
 static enum sp_status check_queues(const struct conf *c, struct settings *s, struct sp_why *why)
 {
-	int64_t sum = 0, n = 0;
+	int64_t dropped = 0, n = 0;
 	for (size_t i = 0; i < s->n_dests; i++)
-		n += strcmp(s->dests[i].on_full, "drop") == 0;
+		n += s->dests[i].lanes_by || strcmp(s->dests[i].on_full, "drop") == 0;
 	for (size_t i = 0; i < s->n_dests; i++) {
 		struct dest_settings *d = &s->dests[i];
-		if (strcmp(d->on_full, "drop") != 0)
-			continue;
-		if (!d->queue_max)
+		bool drops = strcmp(d->on_full, "drop") == 0;
+		if (!d->queue_max && (d->lanes_by || drops))
 			d->queue_max = s->spool_max / 2 / n;
-		if (__builtin_add_overflow(sum, d->queue_max, &sum) || sum > s->spool_max - s->spool_max / 4)
+		if (drops &&
+		    (__builtin_add_overflow(dropped, d->queue_max, &dropped) || dropped > s->spool_max - s->spool_max / 4))
 			return refuse_dest(c, d, "queue_max",
 			    "is too large: the queues of destinations with on_full: drop may take three quarters of spool.max in all",
 			    why);

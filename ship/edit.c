@@ -84,24 +84,15 @@ static void purge_evidence(struct spool *sp, struct edit *e, const struct db_val
 
 /* ---- replaying ---- */
 
-/* A lane, named DESTINATION/LANE, is of the configuration when its destination is. */
-static bool is_configured(const struct spool *sp, uint32_t dest)
-{
-	if (dest == 0 || dest > sp->max_dest || !sp->dests[dest].name)
-		return false;
-	char *name = sp_strdup(sp->dests[dest].name);
-	name[strcspn(name, "/")] = '\0';
-	uint32_t base = spool_dest_id(sp, name);
-	sp_free(name);
-	return base && sp->dests[base].configured && sp->dests[dest].shards > 0;
-}
-
 /* Why this dead letter cannot be sent again; NULL: it can. */
 static const char *why_not(const struct spool *sp, const struct dead_letter *d, uint32_t crc, uint32_t *raw_len)
 {
 	size_t raw = 0;
-	if (!is_configured(sp, d->dest))
+	const struct spool_dest *dest = d->dest && d->dest <= sp->max_dest ? &sp->dests[d->dest] : NULL;
+	if (!dest || !dest->settings)
 		return "its destination is not in the configuration any more; export it, or purge it";
+	if (dest->settings->lanes_by && !dest->parent)
+		return "nobody knows whose lane it is of; export it, or purge it";
 	if (!d->body.n || sp_crc32c(0, d->body.p, d->body.n) != crc || rw_raw_length(d->body, RW_RAW_MAX_BYTES, &raw, NULL) != SP_OK)
 		return "its bytes are damaged";
 	if (strcmp(d->reason, "crc") == 0 && !sp_eq(d->answer, SP_LIT(SLICE_INTACT)))
@@ -112,10 +103,7 @@ static const char *why_not(const struct spool *sp, const struct dead_letter *d, 
 
 static bool has_room(const struct spool *sp, uint32_t dest, size_t bytes)
 {
-	const struct writer_totals *t = &sp->dests[dest].totals;
-	if (t->queue_max && t->bytes && t->bytes + bytes > t->queue_max)
-		return false;
-	return sp->free_bytes >= sp->min_free_bytes &&
+	return queue_has_room(sp, dest, bytes + BATCH_ROW_BYTES) && sp->free_bytes >= sp->min_free_bytes &&
 		sp->used_bytes + sp->tx.reserved_bytes + bytes + STORE_OVERHEAD_BYTES <= sp->max_bytes;
 }
 

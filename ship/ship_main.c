@@ -171,6 +171,7 @@ static void look_if_empty(void *arg)
 /* What is left, in the log and as the exit code. */
 static int emptied(const struct ship *s)
 {
+	writer_metrics(s->writer);
 	uint64_t waiting = samples_waiting(s, true), removed = samples_waiting(s, false);
 	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++) {
 		uint64_t samples = writer_totals(s->writer, d).spooled;

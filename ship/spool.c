@@ -30,24 +30,6 @@ uint64_t *spool_counter(struct writer_totals *t, struct sp_bytes name)
 	return NULL;
 }
 
-uint32_t spool_dest_id(const struct spool *sp, const char *name)
-{
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
-		if (sp->dests[d].name && strcmp(sp->dests[d].name, name) == 0)
-			return d;
-	return 0;
-}
-
-const char *spool_dest_name(const struct spool *sp, uint32_t dest)
-{
-	return dest && dest <= sp->max_dest && sp->dests[dest].name ? sp->dests[dest].name : "?";
-}
-
-uint32_t spool_max_dest_id(const struct spool *sp)
-{
-	return sp->max_dest;
-}
-
 const uint8_t *spool_id(const struct spool *sp)
 {
 	return sp->id;
@@ -98,6 +80,7 @@ void spool_begin(struct spool *sp)
 static void tx_clear(struct spool *sp)
 {
 	sp->tx.n_refs = sp->tx.n_keys = 0;
+	sp->tx.n_made = 0;
 	sp->tx.stored = sp->tx.settled = sp->tx.dead = sp->tx.evidence = false;
 	sp->tx.reserved_bytes = 0;
 }
@@ -112,9 +95,11 @@ void spool_rollback(struct spool *sp)
 	for (size_t i = 0; i < sp->n_changes; i++) {
 		struct spool_dest *d = &sp->dests[sp->changes[i]];
 		bool full = d->totals.full; /* the log has it */
+		queue_add(sp, sp->changes[i], (int64_t)(d->committed.bytes - d->totals.bytes));
 		d->totals = d->committed;
 		d->totals.full = full;
 	}
+	dests_forget_made(sp);
 	/* next_seq goes on: numbers need not be dense, and batches of the failed attempt may be known to somebody. */
 	if (sp->tx.evidence) {
 		evidence_load(sp, &sp->quarantine);
@@ -242,9 +227,9 @@ static void batch_insert(struct spool *sp, const struct batch *b, uint32_t slice
 
 /* A slice that no receiver is asked to take. */
 static void store_dead(struct spool *sp, const struct store_request *r, const struct store_group *g,
-	const struct store_slice *s, uint32_t dest)
+	const struct store_slice *s, uint32_t dest, const char *reason)
 {
-	const struct dead_letter d = {.dest = dest, .reason = s->dead_reason, .body = sp_bytes(g->bytes + s->off, s->len),
+	const struct dead_letter d = {.dest = dest, .reason = reason, .body = sp_bytes(g->bytes + s->off, s->len),
 		.series = s->series, .samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .shard = s->shard};
 	struct writer_totals *t = spool_change(sp, dest);
 	t->accepted += s->samples;
@@ -263,7 +248,7 @@ static struct batch store_batch(struct spool *sp, const struct store_request *r,
 	t->accepted += b.samples;
 	t->spooled += b.samples;
 	t->batches++;
-	t->bytes += b.len + BATCH_ROW_BYTES;
+	queue_add(sp, dest, b.len + BATCH_ROW_BYTES);
 	if (!t->oldest_ms || b.min_ms < t->oldest_ms)
 		t->oldest_ms = b.min_ms;
 	tx_ref(sp, payload, 1);
@@ -277,55 +262,95 @@ static void payload_insert(struct spool *sp, const struct store_request *r, cons
 			db_blob(sp_bytes(g->bytes, g->n))));
 }
 
-/* What the group's batches take of a queue. */
-static uint64_t queue_bytes(const struct store_group *g)
+/* What a lane of the group is for one destination. A group without lanes is like one. */
+struct share {
+	uint32_t dest;	     /* the row: the lane's, or the destination's */
+	const char *dead;    /* the lane can have no row: why its samples are dead letters of the destination */
+	uint64_t queue_bytes; /* of its batches */
+	bool drop;
+};
+
+static size_t share_count(const struct store_group *g)
 {
-	uint64_t n = 0;
+	return g->n_lanes ? g->n_lanes : 1;
+}
+
+/* Valid until the next call. make: rows of lanes that are met for the first time. */
+static struct share *shares_of(struct spool *sp, const struct store_group *g, uint32_t dest, bool make)
+{
+	size_t n = share_count(g);
+	if (n > sp->cap_shares)
+		sp->shares = sp_realloc(sp->shares, (sp->cap_shares = n) * sizeof *sp->shares);
+	for (size_t i = 0; i < n; i++) {
+		sp->shares[i] = (struct share){.dest = dest};
+		if (g->n_lanes)
+			sp->shares[i].dest = spool_lane(sp, dest, g->lanes[i].name, make, &sp->shares[i].dead);
+		if (sp->shares[i].dead)
+			sp->shares[i].dest = dest;
+	}
 	for (size_t i = 0; i < g->n_slices; i++)
-		if (!g->slices[i].dead_reason)
-			n += g->slices[i].len + BATCH_ROW_BYTES;
-	return n;
+		if (!g->slices[i].dead_reason && !sp->shares[g->slices[i].lane].dead)
+			sp->shares[g->slices[i].lane].queue_bytes += g->slices[i].len + BATCH_ROW_BYTES;
+	return sp->shares;
+}
+
+/* What is in no slice. */
+static void count_left_out(struct spool *sp, uint32_t dest, uint64_t merged, uint64_t dropped)
+{
+	struct writer_totals *t = spool_change(sp, dest);
+	t->accepted += merged + dropped;
+	t->merged += merged;
+	t->dropped += dropped;
+}
+
+static void store_for(struct spool *sp, const struct store_request *r, const struct store_group *g, uint32_t dest,
+	uint64_t *payload, spool_batch_fn fn, void *arg)
+{
+	struct share *shares = shares_of(sp, g, dest, true);
+	for (size_t i = 0; i < share_count(g); i++) {
+		struct share *share = &shares[i];
+		count_left_out(sp, share->dest, g->n_lanes ? g->lanes[i].merged : g->merged,
+			g->n_lanes ? g->lanes[i].dropped : g->dropped);
+		share->drop = share->queue_bytes && queue_drops(sp, share->dest) && !queue_takes(sp, share->dest, share->queue_bytes);
+	}
+	for (size_t i = 0; i < g->n_slices && db_ok(sp->db); i++) {
+		const struct store_slice *s = &g->slices[i];
+		const struct share *share = &shares[s->lane];
+		const char *dead = s->dead_reason ? s->dead_reason : share->dead;
+		if (dead) {
+			store_dead(sp, r, g, s, share->dest, dead);
+			continue;
+		}
+		if (share->drop) {
+			count_left_out(sp, share->dest, 0, s->samples);
+			continue;
+		}
+		if (!*payload)
+			payload_insert(sp, r, g, *payload = sp->next_seq);
+		struct batch b = store_batch(sp, r, g, s, share->dest, *payload);
+		if (db_ok(sp->db) && fn)
+			fn(arg, &b, g);
+	}
 }
 
 static void store_group(struct spool *sp, const struct store_request *r, const struct store_group *g, spool_batch_fn fn, void *arg)
 {
-	uint64_t payload = 0, bytes = queue_bytes(g);
-	for (size_t d = 0; d < g->n_dests; d++) {
-		uint32_t dest = g->dests[d];
-		struct writer_totals *t = spool_change(sp, dest);
-		bool drop = bytes && sp->dests[dest].drops && !queue_takes(sp, dest, bytes);
-		t->accepted += g->merged + g->dropped;
-		t->merged += g->merged;
-		t->dropped += g->dropped;
-		for (size_t i = 0; i < g->n_slices && db_ok(sp->db); i++) {
-			const struct store_slice *s = &g->slices[i];
-			if (s->dead_reason) {
-				store_dead(sp, r, g, s, dest);
-				continue;
-			}
-			if (drop) {
-				t->accepted += s->samples;
-				t->dropped += s->samples;
-				continue;
-			}
-			if (!payload)
-				payload_insert(sp, r, g, payload = sp->next_seq);
-			struct batch b = store_batch(sp, r, g, s, dest, payload);
-			if (db_ok(sp->db) && fn)
-				fn(arg, &b, g);
-		}
-	}
+	uint64_t payload = 0;
+	for (size_t d = 0; d < g->n_dests; d++)
+		store_for(sp, r, g, g->dests[d], &payload, fn, arg);
 }
 
-/* Does the delivery concern a destination that refuses because its queue is full? */
+/* Does the delivery concern a queue that is full and refuses? */
 static bool is_refused(struct spool *sp, const struct store_request *r)
 {
 	bool refused = false;
-	for (size_t i = 0; i < r->n_groups; i++) {
-		uint64_t bytes = queue_bytes(&r->groups[i]);
-		for (size_t k = 0; k < r->groups[i].n_dests && bytes; k++)
-			refused |= !sp->dests[r->groups[i].dests[k]].drops && !queue_takes(sp, r->groups[i].dests[k], bytes);
-	}
+	for (size_t i = 0; i < r->n_groups; i++)
+		for (size_t d = 0; d < r->groups[i].n_dests; d++) {
+			const struct share *shares = shares_of(sp, &r->groups[i], r->groups[i].dests[d], false);
+			for (size_t k = 0; k < share_count(&r->groups[i]); k++)
+				refused |= shares[k].dest && shares[k].queue_bytes && !queue_drops(sp, shares[k].dest) &&
+					!queue_takes(sp, shares[k].dest, shares[k].queue_bytes);
+		}
 	return refused;
 }
 
@@ -336,7 +361,7 @@ static bool slices_fit(const struct spool *sp, const struct store_request *r)
 		if (g->n > UINT32_MAX)
 			return false;
 		for (size_t k = 0; k < g->n_slices; k++)
-			if (g->slices[k].off > g->n || g->slices[k].len > g->n - g->slices[k].off)
+			if (g->slices[k].off > g->n || g->slices[k].len > g->n - g->slices[k].off || g->slices[k].lane >= share_count(g))
 				return false;
 		for (size_t k = 0; k < g->n_dests; k++)
 			SP_BUG_IF(g->dests[k] == 0 || g->dests[k] > sp->max_dest);
@@ -429,11 +454,10 @@ uint64_t spool_remove(struct spool *sp, const struct batch *b)
 		    DB_ARGS(db_int(b->dest), db_int(b->shard), db_int((int64_t)b->seq))) == 0)
 		return 0;
 	struct writer_totals *t = spool_change(sp, b->dest);
-	uint64_t bytes = b->len + BATCH_ROW_BYTES;
 	t->spooled -= b->samples;
-	t->bytes -= bytes < t->bytes ? bytes : t->bytes; /* the row may be damaged */
 	if (--t->batches == 0)
-		t->oldest_ms = 0, t->bytes = 0;
+		t->oldest_ms = 0;
+	queue_add(sp, b->dest, t->batches ? -(int64_t)(b->len + BATCH_ROW_BYTES) : -(int64_t)t->bytes);
 	if (b->payload == 0 || tx_ref(sp, b->payload, -1) > 0)
 		return b->samples;
 	db_run(sp->db, "DELETE FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)b->payload)));

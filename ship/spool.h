@@ -5,6 +5,9 @@
  * and SP_NO_MEM from it mean: roll back and try less at a time. Any other failure of a commit or a checkpoint means that nobody knows
  * what is on disk: the caller must end the process without an answer.
  *
+ * A destination may have lanes, each with a row of its own, named DESTINATION/LANE, which the first delivery for it makes: below this
+ * point a lane is a destination like any other.
+ *
  * A destination may have a limit to what waits for it. A delivery with data for one that is full is refused, or, where the destination
  * says on_full: drop, is stored without that data.
  *
@@ -23,7 +26,7 @@
 
 struct spool;
 
-/* Opens or makes the spool in s->spool_dir, which is made when its parent exists. Brings an older schema up to date. After an unclean
+/* The settings must outlive the spool. Opens or makes it in s->spool_dir, which is made when its parent exists. Brings an older schema up to date. After an unclean
  * stop the log is moved into the database and synced before this returns, and every batch found counts as maybe delivered. A damaged
  * database is renamed to spool.corrupt-TIME.db, never deleted, and a new one begun. */
 SP_CHECKED enum sp_status spool_open(const struct settings *s, struct spool **out, struct sp_why *why);

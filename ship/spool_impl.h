@@ -15,9 +15,11 @@
 
 struct spool_dest {
 	char *name; /* NULL: a hole in the ids */
+	const struct dest_settings *settings; /* NULL: it is not configured (any more) */
+	uint32_t parent;		      /* of a lane: the destination */
+	uint32_t n_lanes;		      /* of a destination */
+	uint64_t lanes_bytes;		      /* what waits in them */
 	int64_t shards;
-	bool configured; /* by the present configuration; else what it holds waits until it is purged */
-	bool drops;   /* on_full */
 	bool changed; /* is in spool.changes */
 	int64_t full_since_ms, full_at_ms; /* monotonic: when something had no room, for the first time in a row and last */
 	uint64_t lost_before;	   /* dropped or refused, when it became full */
@@ -47,7 +49,10 @@ struct spool {
 	bool full;
 
 	struct spool_dest *dests; /* by id; 0 is unused */
-	uint32_t max_dest;
+	uint32_t max_dest, cap_dests;
+	struct table names; /* ids */
+	struct share *shares; /* of the group that is being stored, by lane */
+	size_t cap_shares;
 	uint32_t *changes; /* destinations that were changed since the last publication */
 	size_t n_changes;
 	uint32_t oldest_turn; /* whose oldest sample is looked for next */
@@ -68,16 +73,32 @@ struct spool {
 		size_t n_refs, cap_refs;
 		uint8_t (*keys)[LEDGER_KEY_BYTES];
 		size_t n_keys, cap_keys;
+		uint32_t n_made; /* lanes, the newest rows */
 		bool stored, settled, dead, evidence;
 		uint64_t reserved_bytes; /* taken by what was stored */
 	} tx;
 };
 
+/* spool_dest.c */
+#define DEST_ID_MAX 200000 /* destinations and lanes that ever had data */
+#define DEST_NAME_BYTES 256
+void dests_init(struct spool *sp);
+void dests_free(struct spool *sp);
+struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name);
+void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of);
+void dests_forget_made(struct spool *sp); /* of a rollback */
+/* The row of this lane of a destination that has lanes; make: where there is none yet, it is made. "": a sender that gave no usable
+ * name. 0: there is none; *reason is the dead letters', or NULL when it only was not made. */
+uint32_t spool_lane(struct spool *sp, uint32_t dest, const char *lane, bool make, const char **reason);
+
 /* The totals, to be changed. */
 struct writer_totals *spool_change(struct spool *sp, uint32_t dest);
 /* What a batch takes of its queue: its bytes and its row. */
 #define BATCH_ROW_BYTES 256
-/* Is there room in the destination's queue? When not, that is counted and, when it begins, logged. */
+void queue_add(struct spool *sp, uint32_t dest, int64_t bytes);
+bool queue_drops(const struct spool *sp, uint32_t dest);
+bool queue_has_room(const struct spool *sp, uint32_t dest, uint64_t bytes);
+/* The same, and when there is none, that is counted and, when it begins, logged. */
 bool queue_takes(struct spool *sp, uint32_t dest, uint64_t bytes);
 /* Logs which queues have room again. */
 void queues_look(struct spool *sp);

@@ -21,7 +21,6 @@
 #define APPLICATION_ID 0x53505053 /* "SPPS" */
 #define SETTLING_EXTRA_BYTES (64u << 20) /* above spool.max and the evidence: only settling may use it */
 #define STRIKES 3
-#define DEST_ID_MAX 10000 /* destinations that were ever configured */
 #define EVIDENCE_SHARE 4 /* quarantine and dead letters: at most this part of the spool each */
 
 /* Step i brings user_version from i to i + 1. Steps are only ever added, and only ever add to the schema, so that the previous release
@@ -145,17 +144,6 @@ static int64_t meta_number(struct spool *sp, const char *key)
 
 /* ---- what is there ---- */
 
-static struct spool_dest *dest_room(struct spool *sp, uint32_t id)
-{
-	if (id > sp->max_dest) {
-		sp->dests = sp_realloc(sp->dests, (id + 1) * sizeof *sp->dests);
-		memset(sp->dests + sp->max_dest + 1, 0, (id - sp->max_dest) * sizeof *sp->dests);
-		sp->changes = sp_realloc(sp->changes, id * sizeof *sp->changes);
-		sp->max_dest = id;
-	}
-	return &sp->dests[id];
-}
-
 static void load_dests(struct spool *sp)
 {
 	sqlite3_stmt *st = db_query(sp->db, "SELECT id, name, shards FROM dest ORDER BY id", DB_NO_ARGS);
@@ -165,11 +153,7 @@ static void load_dests(struct spool *sp)
 			db_fail(sp->db, SP_BAD_DATA, "a destination has an impossible id");
 			continue;
 		}
-		struct spool_dest *d = dest_room(sp, (uint32_t)id);
-		struct sp_bytes name = db_column_bytes(st, 1);
-		sp_free(d->name);
-		d->name = sp_strndup(name.p, name.n);
-		d->shards = sqlite3_column_int64(st, 2);
+		dest_add(sp, (uint32_t)id, db_column_bytes(st, 1))->shards = sqlite3_column_int64(st, 2);
 	}
 	st = db_query(sp->db, "SELECT dest, name, value FROM counter", DB_NO_ARGS);
 	while (db_next(sp->db, st)) {
@@ -218,32 +202,58 @@ static void load_keys(struct spool *sp)
 	}
 }
 
-/* Destinations of the configuration get an id for ever. Series would change their shard with the number of shards, and overtake
- * themselves: so that changes only while nothing waits. */
+/* Series would change their shard with the number of shards, and overtake themselves: so that changes only while nothing waits. */
+static enum sp_status set_shards(struct spool *sp, uint32_t id, const struct dest_settings *s, struct sp_why *why)
+{
+	struct spool_dest *d = &sp->dests[id];
+	if (d->shards != s->shards && d->totals.batches)
+		return sp_fail(why, SP_CONFIG,
+			"destinations.%s.shards is %" PRId64 ", but %" PRIu64 " batches of %s wait in %" PRId64
+			" shards; set it back until they are delivered",
+			s->name, s->shards, d->totals.batches, d->name, d->shards);
+	if (d->shards != s->shards)
+		db_run(sp->db, "UPDATE dest SET shards = ?2 WHERE id = ?1", DB_ARGS(db_int(id), db_int(s->shards)));
+	d->shards = s->shards;
+	return SP_OK;
+}
+
+/* Lanes that there are already. Those of a destination that has none now keep what they have, like those of one that is gone. */
+static enum sp_status register_lanes(struct spool *sp, struct sp_why *why)
+{
+	enum sp_status status = SP_OK;
+	for (uint32_t id = 1; id <= sp->max_dest && status == SP_OK; id++) {
+		const char *name = spool_dest_name(sp, id), *slash = strchr(name, '/');
+		char *whole = slash ? sp_strndup(name, (size_t)(slash - name)) : NULL;
+		uint32_t of = whole ? spool_dest_id(sp, whole) : 0;
+		sp_free(whole);
+		if (!of || !sp->dests[of].settings || !sp->dests[of].settings->lanes_by)
+			continue;
+		status = set_shards(sp, id, sp->dests[of].settings, why);
+		dest_adopt_lane(sp, id, of);
+	}
+	return status;
+}
+
+/* Destinations of the configuration get an id for ever. */
 static enum sp_status register_dests(struct spool *sp, const struct settings *s, struct sp_why *why)
 {
-	for (size_t i = 0; i < s->n_dests; i++) {
+	enum sp_status status = SP_OK;
+	for (size_t i = 0; i < s->n_dests && status == SP_OK; i++) {
 		const struct dest_settings *dest = &s->dests[i];
 		uint32_t id = spool_dest_id(sp, dest->name);
-		struct spool_dest *d = dest_room(sp, id ? id : sp->max_dest + 1);
 		if (!id) {
-			d->name = sp_strdup(dest->name);
+			id = sp->max_dest + 1;
+			dest_add(sp, id, sp_str(dest->name))->shards = dest->shards;
 			db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
-				DB_ARGS(db_int(sp->max_dest), db_text(dest->name), db_int(dest->shards)));
-		} else if (d->shards != dest->shards && d->totals.batches) {
-			return sp_fail(why, SP_CONFIG,
-				"destinations.%s.shards is %" PRId64 ", but %" PRIu64 " batches wait in %" PRId64
-				" shards; set it back until they are delivered",
-				dest->name, dest->shards, d->totals.batches, d->shards);
-		} else if (d->shards != dest->shards) {
-			db_run(sp->db, "UPDATE dest SET shards = ?2 WHERE id = ?1", DB_ARGS(db_int(id), db_int(dest->shards)));
+				DB_ARGS(db_int(id), db_text(dest->name), db_int(dest->shards)));
 		}
-		d->shards = dest->shards;
-		d->drops = strcmp(dest->on_full, "drop") == 0;
-		spool_change(sp, (uint32_t)(d - sp->dests))->queue_max = (uint64_t)dest->queue_max;
-		d->configured = true;
+		status = set_shards(sp, id, dest, why);
+		sp->dests[id].settings = dest;
+		spool_change(sp, id)->queue_max = (uint64_t)dest->queue_max;
 	}
-	return db_status(sp->db, why);
+	if (status == SP_OK)
+		status = register_lanes(sp, why);
+	return status == SP_OK ? db_status(sp->db, why) : status;
 }
 
 /* What was being decoded when the process died, and died of it too often. */
@@ -320,7 +330,7 @@ static struct spool *spool_new(const struct settings *s, bool read_only)
 	sp->next_seq = 1;
 	sp->refs = (struct table){.key_bytes = sizeof(uint64_t), .entry_bytes = sizeof(struct ref)};
 	sp->ledger = ledger_new();
-	sp->dests = sp_new(struct spool_dest);
+	dests_init(sp);
 	sp->dead.is_dead = true;
 	sp->quarantine.max_bytes = sp->dead.max_bytes = evidence < max / EVIDENCE_SHARE ? evidence : max / EVIDENCE_SHARE;
 	return sp;
@@ -332,10 +342,8 @@ static void spool_free(struct spool **spp)
 	db_close(&sp->db);
 	if (sp->lock_fd >= 0)
 		close(sp->lock_fd);
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
-		sp_free(sp->dests[d].name);
-	sp_free(sp->dests);
-	sp_free(sp->changes);
+	dests_free(sp);
+	sp_free(sp->shares);
 	evidence_clear(&sp->quarantine);
 	evidence_clear(&sp->dead);
 	table_free(&sp->refs);

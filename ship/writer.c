@@ -91,6 +91,35 @@ static void answer(struct writer *w, struct op *op)
 	op_free(op);
 }
 
+static void show_queue(const char *name, const struct writer_totals *t)
+{
+	const struct {
+		enum sp_metric metric;
+		double value;
+	} terms[] = {
+		{M_SAMPLES_ACCEPTED, (double)t->accepted},
+		{M_SAMPLES_DELIVERED, (double)t->delivered},
+		{M_SAMPLES_DEADLETTERED, (double)t->dead_lettered},
+		{M_SAMPLES_EXPIRED, (double)t->expired},
+		{M_SAMPLES_DROPPED, (double)t->dropped},
+		{M_SAMPLES_MERGED, (double)t->merged},
+		{M_SPOOL_SAMPLES, (double)t->spooled},
+		{M_SPOOL_BATCHES, (double)t->batches},
+		{M_SPOOL_OLDEST, (double)t->oldest_ms / 1000},
+		{M_QUEUE_BYTES, (double)t->bytes},
+		{M_QUEUE_LIMIT, (double)t->queue_max},
+		{M_QUEUE_FULL, t->full},
+		{M_QUEUE_REFUSED, (double)t->refused},
+	};
+	const char *slash = strchrnul(name, '/'), *lane = *slash ? slash + 1 : slash;
+	char *whole = sp_strndup(name, (size_t)(slash - name));
+	/* Of the many lanes most numbers are 0 for ever. */
+	for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
+		if (!*lane || terms[i].value != 0 || sp_metric_value(terms[i].metric, SP_L(whole, lane)) != 0)
+			sp_metric_set(terms[i].metric, SP_L(whole, lane), terms[i].value);
+	sp_free(whole);
+}
+
 void writer_metrics(struct writer *w)
 {
 	const struct spool_sizes *s = &w->view.sizes;
@@ -106,22 +135,9 @@ void writer_metrics(struct writer *w)
 	sp_metric_set(M_DEADLETTER_ITEMS, NULL, (double)s->dead_rows);
 	sp_metric_set(M_DEADLETTER_EXPIRED, NULL, (double)s->dead_expired);
 	sp_metric_set(M_BOOKS_UNBALANCED, NULL, (double)w->view.unbalanced);
-	for (uint32_t d = 1; d <= w->n_dests; d++) {
-		struct writer_totals now = writer_totals(w, d), *t = &now;
-		const char *const *labels = SP_L(w->dest_names[d]);
-		sp_metric_set(M_SAMPLES_ACCEPTED, labels, (double)t->accepted);
-		sp_metric_set(M_SAMPLES_DELIVERED, labels, (double)t->delivered);
-		sp_metric_set(M_SAMPLES_DEADLETTERED, labels, (double)t->dead_lettered);
-		sp_metric_set(M_SAMPLES_EXPIRED, labels, (double)t->expired);
-		sp_metric_set(M_SAMPLES_DROPPED, labels, (double)t->dropped);
-		sp_metric_set(M_SAMPLES_MERGED, labels, (double)t->merged);
-		sp_metric_set(M_SPOOL_SAMPLES, labels, (double)t->spooled);
-		sp_metric_set(M_SPOOL_BATCHES, labels, (double)t->batches);
-		sp_metric_set(M_SPOOL_OLDEST, labels, (double)t->oldest_ms / 1000);
-		sp_metric_set(M_QUEUE_BYTES, labels, (double)t->bytes);
-		sp_metric_set(M_QUEUE_LIMIT, labels, (double)t->queue_max);
-		sp_metric_set(M_QUEUE_FULL, labels, t->full);
-		sp_metric_set(M_QUEUE_REFUSED, labels, (double)t->refused);
+	for (uint32_t d = 1; d <= writer_max_dest_id(w); d++) {
+		struct writer_totals t = writer_totals(w, d);
+		show_queue(writer_dest_name(w, d), &t);
 	}
 }
 
@@ -150,17 +166,6 @@ static void woken(void *arg, uint32_t events)
 	drain(w);
 }
 
-static void learn_dests(struct writer *w, const struct settings *s)
-{
-	w->n_dests = spool_max_dest_id(w->spool);
-	w->totals = sp_new_array(struct writer_totals, w->n_dests + 1);
-	w->dest_names = sp_new_array(char *, w->n_dests + 1);
-	for (uint32_t d = 1; d <= w->n_dests; d++)
-		w->dest_names[d] = sp_strdup(spool_dest_name(w->spool, d));
-	w->max_bytes = (uint64_t)s->spool_max;
-	w->cache_max = (size_t)s->memory / CACHE_PART;
-}
-
 enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct writer **out, struct sp_why *why)
 {
 	struct spool *sp = NULL;
@@ -179,7 +184,8 @@ enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct w
 	w->sources = sources;
 	w->loop = l;
 	w->spool = sp;
-	learn_dests(w, s);
+	w->max_bytes = (uint64_t)s->spool_max;
+	w->cache_max = (size_t)s->memory / CACHE_PART;
 	queue_init(&w->in);
 	queue_init(&w->out);
 	queue_init(&w->held);
@@ -376,23 +382,29 @@ void writer_query(struct writer *w, void (*fn)(struct spool *sp, void *arg), voi
 	put(w, op);
 }
 
-uint32_t writer_dest_id(const struct writer *w, const char *name)
+uint32_t writer_max_dest_id(struct writer *w)
 {
-	for (uint32_t d = 1; d <= w->n_dests; d++)
-		if (strcmp(w->dest_names[d], name) == 0)
-			return d;
-	return 0;
+	pthread_mutex_lock(&w->lock);
+	uint32_t n = w->n_dests;
+	pthread_mutex_unlock(&w->lock);
+	return n;
 }
 
-uint32_t writer_max_dest_id(const struct writer *w)
+const char *writer_dest_name(struct writer *w, uint32_t dest)
 {
-	return w->n_dests;
-}
-
-const char *writer_dest_name(const struct writer *w, uint32_t dest)
-{
+	pthread_mutex_lock(&w->lock);
 	SP_BUG_IF(dest == 0 || dest > w->n_dests);
-	return w->dest_names[dest];
+	const char *name = w->dest_names[dest];
+	pthread_mutex_unlock(&w->lock);
+	return name;
+}
+
+uint32_t writer_dest_id(struct writer *w, const char *name)
+{
+	uint32_t d = writer_max_dest_id(w);
+	while (d && strcmp(writer_dest_name(w, d), name) != 0)
+		d--;
+	return d;
 }
 
 const uint8_t *writer_spool_id(const struct writer *w)
@@ -425,11 +437,16 @@ void writer_on_gone(struct writer *w, void (*fn)(void *arg, const struct batch *
 
 struct writer_totals writer_totals(struct writer *w, uint32_t dest)
 {
-	SP_BUG_IF(dest == 0 || dest > w->n_dests);
 	pthread_mutex_lock(&w->lock);
+	SP_BUG_IF(dest == 0 || dest > w->n_dests);
 	struct writer_totals t = w->totals[dest];
 	pthread_mutex_unlock(&w->lock);
 	return t;
+}
+
+uint64_t writer_unbalanced(const struct writer *w)
+{
+	return w->view.unbalanced;
 }
 
 uint64_t writer_bytes_used(const struct writer *w)

@@ -81,13 +81,14 @@ struct writer_totals { /* P2, per destination, as of the last commit */
 	bool full;
 };
 
-/* Opens (or makes) the spool; blocks until recovered. dests: names in configuration order; ids are kept in the spool by name. */
+/* Opens (or makes) the spool; blocks until recovered. The settings must outlive the writer. */
 SP_CHECKED enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct writer **out, struct sp_why *why);
 /* Commits what waits, checkpoints, closes. */
 void writer_close(struct writer **w);
-uint32_t writer_dest_id(const struct writer *w, const char *name); /* known names only */
-uint32_t writer_max_dest_id(const struct writer *w);
-const char *writer_dest_name(const struct writer *w, uint32_t dest);
+/* Destinations and lanes (DESTINATION/LANE) have numbers from 1 on, for ever. Those of a batch are known before it is handed over. */
+uint32_t writer_dest_id(struct writer *w, const char *name); /* 0: not known */
+uint32_t writer_max_dest_id(struct writer *w);
+const char *writer_dest_name(struct writer *w, uint32_t dest); /* lasts as long as the writer */
 const uint8_t *writer_spool_id(const struct writer *w);            /* 16 bytes */
 bool writer_is_full(const struct writer *w); /* nothing new is stored now */
 void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
@@ -95,6 +96,7 @@ void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg);
 struct writer_totals writer_totals(struct writer *w, uint32_t dest);
 void writer_metrics(struct writer *w); /* sets the gauges of the spool and of all queues */
 uint64_t writer_bytes_used(const struct writer *w);
+uint64_t writer_unbalanced(const struct writer *w); /* checks of the books that failed since the start */
 
 void writer_store(struct writer *w, struct store_request *r);
 /* Is this delivery key committed, waiting for its commit, or unknown? */

@@ -73,12 +73,14 @@ struct writer {
 	size_t cache_max;
 	uint64_t max_bytes;
 
-	pthread_mutex_t lock; /* guards the next six, of which the last belongs to whoever asks */
+	pthread_mutex_t lock; /* guards the next eight, of which the last three are for whoever asks */
 	pthread_cond_t wanted;
 	struct queue in, out;
 	bool stop;
 	struct view published;
 	struct writer_totals *totals;
+	uint32_t n_dests;
+	char **dest_names; /* by id */
 
 	/* of the database thread */
 	struct queue held; /* settlements that a full disk keeps from being written */
@@ -94,8 +96,6 @@ struct writer {
 	bool noting;
 	struct view view;
 	struct sources *sources;
-	uint32_t n_dests;
-	char **dest_names; /* by id */
 	struct store_request **pending;
 	size_t n_pending, cap_pending;
 	writer_batch_fn on_batch;
@@ -143,6 +143,7 @@ void writer_tick(struct writer *w);
 void writer_check_books(struct writer *w);
 void writer_forget_recent(struct writer *w);
 void writer_publish(struct writer *w, struct queue *answers);
+void writer_learn_dests(struct writer *w); /* with the lock, or alone */
 _Noreturn void writer_failed(const struct sp_why *why);
 void op_forget_made(struct op *op);
 

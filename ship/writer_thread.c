@@ -226,6 +226,19 @@ static void tell_expiry(struct writer *w, const struct spool_sizes *before)
 			sp_f_str("msg", "too old, or too much of one sender; counted since the start"), SP_LOG_END);
 }
 
+void writer_learn_dests(struct writer *w)
+{
+	uint32_t n = spool_max_dest_id(w->spool);
+	if (n == w->n_dests)
+		return;
+	w->totals = sp_realloc(w->totals, (n + 1) * sizeof *w->totals);
+	w->dest_names = sp_realloc(w->dest_names, (n + 1) * sizeof *w->dest_names);
+	while (w->n_dests < n) {
+		w->totals[++w->n_dests] = (struct writer_totals){0};
+		w->dest_names[w->n_dests] = sp_strdup(spool_dest_name(w->spool, w->n_dests));
+	}
+}
+
 /* Publishes answers and state; wakes the loop when there is something new for it. */
 void writer_publish(struct writer *w, struct queue *answers)
 {
@@ -241,6 +254,7 @@ void writer_publish(struct writer *w, struct queue *answers)
 	pthread_mutex_lock(&w->lock);
 	queue_join(&w->out, answers);
 	w->published = w->now;
+	writer_learn_dests(w);
 	for (uint32_t d; (d = spool_next_change(w->spool));)
 		w->totals[d] = *spool_totals(w->spool, d);
 	pthread_mutex_unlock(&w->lock);
