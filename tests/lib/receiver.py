@@ -50,13 +50,12 @@ class Receiver:
                 at, self.length = time.monotonic(), int(self.headers["Content-Length"])
                 request = Request(receiver.read(self), dict(self.headers), at, None, self.path)
                 answer = receiver.behave(request)
-                if isinstance(answer, tuple) and answer[0] == "stall":
-                    time.sleep(answer[1])
-                    answer = "close"
+                stall = answer[1] if isinstance(answer, tuple) and answer[0] == "stall" else 0
                 with receiver.lock:
-                    request.status = answer[0] if isinstance(answer, tuple) else 0
+                    request.status = 0 if stall or answer == "close" else answer[0]
                     receiver.requests.append(request)
-                if answer == "close":
+                time.sleep(stall)
+                if stall or answer == "close":
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
