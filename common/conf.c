@@ -329,13 +329,30 @@ enum sp_status conf_read_env(struct conf *c, char *const *environ_, struct sp_wh
 	return SP_OK;
 }
 
+static bool ends_in(const char *path, const char *end)
+{
+	size_t n = strlen(path), end_n = strlen(end);
+	return n >= end_n && strcmp(path + n - end_n, end) == 0;
+}
+
+static bool is_for(const struct conf *c, const struct conf_entry *e, enum sp_role role)
+{
+	if (!(settings_roles_of(e->path) & (unsigned)role))
+		return false;
+	/* Ship has to know where keys are only when a destination sends them; else it need not be started anew for each. */
+	bool needed = role != SP_ROLE_SHIP || strncmp(e->path, "keys.", 5) != 0 || !ends_in(e->path, ".file");
+	for (size_t i = 0; i < c->n && !needed; i++)
+		needed = ends_in(c->entries[i].path, ".lanes.token");
+	return needed;
+}
+
 /* A view is NUL-terminated triples: path, kind and value, origin. */
 enum sp_status conf_write_view(const struct conf *c, enum sp_role role, int fd, struct sp_why *why)
 {
 	struct sp_buf out = {0};
 	for (size_t i = 0; i < c->n; i++) {
 		const struct conf_entry *e = &c->entries[i];
-		if (!(settings_roles_of(e->path) & (unsigned)role))
+		if (!is_for(c, e, role))
 			continue;
 		sp_buf_add(&out, sp_bytes(e->path, strlen(e->path) + 1));
 		sp_buf_u8(&out, (uint8_t)e->kind);

@@ -16,15 +16,20 @@ static const char yaml[] = "keys: {prod: {value: key-secret}}\n"
 			   "destinations: {main: {url: https://x/, headers: {X-Token: head-secret}}}\n"
 			   "spool: {max: 7GiB}\n";
 
-static int view_of(enum sp_role role)
+static int view_of_text(const char *text, enum sp_role role)
 {
 	struct sp_why why = {0};
 	struct conf *c = conf_new();
 	int fd = memfd_create("view", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	assert_int_equal(conf_read_yaml_text(c, "s.yaml", sp_str(yaml), &why), SP_OK);
+	assert_int_equal(conf_read_yaml_text(c, "s.yaml", sp_str(text), &why), SP_OK);
 	assert_int_equal(conf_write_view(c, role, fd, &why), SP_OK);
 	conf_free(&c);
 	return fd;
+}
+
+static int view_of(enum sp_role role)
+{
+	return view_of_text(yaml, role);
 }
 
 static bool holds(int fd, const char *text)
@@ -42,6 +47,19 @@ static void a_view_holds_only_what_the_role_needs(void **state)
 	assert_false(holds(convert, "secret") || holds(convert, "https"));
 	assert_true(holds(ship, "head-secret") && !holds(ship, "key-secret"));
 	close(ingest), close(convert), close(ship);
+}
+
+static void ship_knows_where_keys_are_only_to_send_them(void **state)
+{
+	static const char *const lanes[] = {"", ", lanes: {by: key, token: key}"};
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char text[200];
+		snprintf(text, sizeof text, "keys: {a: {file: /key-of-a}}\ndestinations: {main: {url: https://x/%s}}\n", lanes[i]);
+		int fd = view_of_text(text, SP_ROLE_SHIP);
+		assert_true(holds(fd, "/key-of-a") == (i == 1));
+		close(fd);
+	}
 }
 
 static void a_view_reads_back_with_its_places(void **state)
@@ -121,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_view_holds_only_what_the_role_needs),
+	    cmocka_unit_test(ship_knows_where_keys_are_only_to_send_them),
 	    cmocka_unit_test(a_view_reads_back_with_its_places),
 	    cmocka_unit_test(a_view_is_sealed),
 	    cmocka_unit_test(a_damaged_view_is_refused),
