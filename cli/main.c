@@ -49,7 +49,7 @@ static const struct verb {
 	{"decode", "FILE [--json] [--series] [--naming PRESET] [--config FILE] [--destination NAME] [--key NAME]", "show the points of a captured body, the series they become, and the rules that drop them", decode_verb},
 	{"names", "--from PRESET --to PRESET [--sed] [--record] [FILE]", "what a change of naming renames, of the metrics in a captured body or of well-known ones; with --sed a script for dashboards", decode_verb},
 	{"spool", "ls | show | export | purge", "what waits to be sent", ship_tool_verb},
-	{"quarantine", "ls | show | export | purge", "pieces of deliveries that could not be decoded", ship_tool_verb},
+	{"quarantine", "ls | show | export | replay | purge", "pieces of deliveries that could not be decoded", ship_tool_verb},
 	{"deadletter", "ls | show | export | replay | purge", "samples that a receiver refused", ship_tool_verb},
 	{"ingest", "[--config FILE]", "one role alone (containers, units): takes deliveries", ingest_verb},
 	{"convert", "[--config FILE] [--worker N]", "one role alone: turns deliveries into batches", convert_verb},

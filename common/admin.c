@@ -13,6 +13,7 @@
 #define MAX_ROUTES 64
 #define MAX_LISTENERS 2
 #define REQUEST_BYTES (16 * 1024)
+#define READ_BYTES (64 * 1024)
 #define REQUEST_MS 5000
 #define ANSWER_MS 30000 /* a client that reads nothing for so long is let go */
 
@@ -48,6 +49,7 @@ struct route {
 
 struct sp_admin {
 	struct sp_loop *loop;
+	size_t max_request; /* on the unix socket */
 	struct conn *conns;
 	size_t n_conns, n_routes, n_listeners;
 	struct route routes[MAX_ROUTES];
@@ -58,7 +60,13 @@ struct sp_admin *sp_admin_new(struct sp_loop *l)
 {
 	struct sp_admin *a = sp_new(struct sp_admin);
 	a->loop = l;
+	a->max_request = REQUEST_BYTES;
 	return a;
+}
+
+void sp_admin_max_request(struct sp_admin *a, size_t bytes)
+{
+	a->max_request = bytes;
 }
 
 static void conn_free(struct conn *c)
@@ -265,8 +273,8 @@ static void conn_parse(struct conn *c)
 	struct sp_admin_request req = {0};
 	size_t n;
 	if (!take_until(&rest, "\r\n\r\n", &head)) {
-		if (c->in.n >= REQUEST_BYTES)
-			plain_answer(c, 413, "the request is longer than 16 KiB\n");
+		if (c->in.n >= c->in.max)
+			plain_answer(c, 413, "the request is too long\n");
 		return;
 	}
 	if (!take_until(&head, "\r\n", &line))
@@ -276,8 +284,8 @@ static void conn_parse(struct conn *c)
 		plain_answer(c, 400, "not a request this server knows\n");
 		return;
 	}
-	if (n > REQUEST_BYTES || (size_t)(rest.p - c->in.p) + n > REQUEST_BYTES) {
-		plain_answer(c, 413, "the request is longer than 16 KiB\n");
+	if (n > c->in.max || (size_t)(rest.p - c->in.p) + n > c->in.max) {
+		plain_answer(c, 413, "the request is too long\n");
 		return;
 	}
 	if (!sp_take_n(&rest, n, &req.body))
@@ -299,8 +307,9 @@ static void conn_event(void *arg, uint32_t events)
 		conn_free(c);
 		return;
 	}
-	uint8_t *to = sp_buf_room(&c->in, REQUEST_BYTES - c->in.n);
-	ssize_t n = to ? recv(c->fd, to, REQUEST_BYTES - c->in.n, 0) : 0;
+	size_t most = c->in.max - c->in.n < READ_BYTES ? c->in.max - c->in.n : READ_BYTES;
+	uint8_t *to = sp_buf_room(&c->in, most);
+	ssize_t n = to ? recv(c->fd, to, most, 0) : 0;
 	if (n > 0) {
 		c->in.n += (size_t)n;
 		conn_parse(c);
@@ -326,7 +335,7 @@ static void accept_conns(void *arg, uint32_t events)
 		    .next = l->admin->conns,
 		    .fd = fd,
 		    .public_only = l->public_only,
-		    .in.max = REQUEST_BYTES};
+		    .in.max = l->public_only ? REQUEST_BYTES : l->admin->max_request};
 		l->admin->conns = c;
 		l->admin->n_conns++;
 		c->source = sp_loop_fd(l->admin->loop, fd, EPOLLIN, conn_event, c);

@@ -2,7 +2,7 @@
  * per connection, on a unix socket (0600 in a 0700 directory) and, when asked for, on a tcp address.
  *
  * Not for strangers' traffic: the tcp address is for scrapers and probes and serves only routes marked public.
- * One thread, the loop's. At most 64 connections; a request of at most 16 KiB must be complete in 5 s.
+ * One thread, the loop's. At most 64 connections; a request, of at most 16 KiB unless told, must be complete in 5 s.
  */
 #ifndef SP_ADMIN_H
 #define SP_ADMIN_H
@@ -24,6 +24,8 @@ typedef int (*sp_admin_fn)(void *arg, const struct sp_admin_request *req, struct
 
 struct sp_admin *sp_admin_new(struct sp_loop *l);
 void sp_admin_free(struct sp_admin **a);
+/* On the unix socket: requests of up to so many bytes, head and body. Before it is listened on. */
+void sp_admin_max_request(struct sp_admin *a, size_t bytes);
 /* path "/metrics" matches exactly; "/spool/" matches everything below it. public: served on tcp too. */
 void sp_admin_route(struct sp_admin *a, const char *path, bool public, sp_admin_fn fn, void *arg);
 SP_CHECKED enum sp_status sp_admin_listen_unix(struct sp_admin *a, const char *path, struct sp_why *why);

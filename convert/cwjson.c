@@ -226,12 +226,12 @@ static enum sp_status finish(struct decoder *d, const struct line *l, struct sp_
 		if (l->demo_keys == 4)
 			d->demo++;
 		else if (!sp_eq(l->message_type, SP_LIT("CONTROL_MESSAGE")))
-			d->bad(d->arg, "foreign", offset, object, "a JSON object that is no metric");
+			d->bad(d->arg, "foreign", offset, object, PIECE_RECORD, "a JSON object that is no metric");
 		return SP_OK;
 	}
 	reason = refuse(l, &text);
 	if (reason) {
-		d->bad(d->arg, reason, offset, object, text);
+		d->bad(d->arg, reason, offset, object, PIECE_RECORD, text);
 		return SP_OK;
 	}
 	struct cw_point *p = collect_point(&l->c, d);
@@ -284,7 +284,7 @@ enum sp_status cwjson_decode(struct decoder *d, struct sp_bytes record)
 		in_vain += (size_t)(j.at - start);
 		const uint8_t *newline = in_vain < REREAD * record.n ? memchr(start, '\n', (size_t)(j.end - start)) : NULL;
 		const uint8_t *end = newline ? newline + 1 : j.end;
-		d->bad(d->arg, "bad_json", offset, sp_bytes(start, (size_t)(end - start)), j.error);
+		d->bad(d->arg, "bad_json", offset, sp_bytes(start, (size_t)(end - start)), PIECE_RECORD, j.error);
 		j.at = end;
 		j.error = NULL;
 		j.depth = 0;

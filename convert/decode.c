@@ -159,9 +159,11 @@ static void point_text(struct sp_buf *b, const struct cw_point *p)
 
 /* ---- a delivery ---- */
 
-static void bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	struct tool *t = arg;
+	(void)form;
 	t->bad++;
 	if (t->json) {
 		sp_buf_printf(&t->pieces, "{\"quarantine\":\"%s\",\"record\":%d,\"offset\":%" PRIu64 ",\"bytes\":%zu", reason, t->record, offset,
@@ -243,9 +245,9 @@ static enum sp_status show_body(struct tool *t, struct sp_bytes body, struct sp_
 		if (!bytes)
 			status = sp_fail(why, SP_NO_MEM, "out of memory");
 		else if (!r->has_data)
-			bad_piece(t, "no_data", 0, r->json, NULL);
+			bad_piece(t, "no_data", 0, r->json, PIECE_PART, NULL);
 		else if (!base64_decode(r->data, bytes, &n, &bad_at))
-			bad_piece(t, "bad_base64", bad_at, r->data, NULL);
+			bad_piece(t, "bad_base64", bad_at, r->data, PIECE_PART, NULL);
 		else
 			status = show_record(t, sp_bytes(bytes, n));
 	}

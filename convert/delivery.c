@@ -213,9 +213,10 @@ static enum sp_status open_envelope(struct converter *c, struct sp_bytes json, c
 
 /* ---- records ---- */
 
-static void take_bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void take_bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
-	evidence_add(arg, reason, offset, bytes, text ? text : "");
+	evidence_add(arg, reason, offset, bytes, form, text ? text : "");
 }
 
 /* A point beyond the limit would make receivers refuse good ones for as long as it lies ahead. */
@@ -246,9 +247,9 @@ static void set_future_aside(struct cw_points *points, size_t first, int64_t lim
 static enum sp_status decode_record(
     struct decoder *d, struct evidence *evidence, const struct envelope_record *record, int index, int64_t limit_ms)
 {
-	evidence_record(evidence, index, record->json);
+	evidence_record(evidence, index, record->json, PIECE_PART);
 	if (!record->has_data) {
-		evidence_add(evidence, "no_data", 0, record->json, "a record without \"data\", or its data is no string");
+		evidence_add(evidence, "no_data", 0, record->json, PIECE_PART, "a record without \"data\", or its data is no string");
 		return SP_OK;
 	}
 	uint8_t *bytes = sp_arena_alloc(d->arena, base64_room(record->data.n));
@@ -258,11 +259,11 @@ static enum sp_status decode_record(
 	if (!base64_decode(record->data, bytes, &n, &bad_at)) {
 		char text[80];
 		snprintf(text, sizeof text, "not base64 at character %zu", bad_at);
-		evidence_record(evidence, index, record->data);
-		evidence_add(evidence, "bad_base64", 0, record->data, text);
+		evidence_record(evidence, index, record->data, PIECE_PART);
+		evidence_add(evidence, "bad_base64", 0, record->data, PIECE_PART, text);
 		return SP_OK;
 	}
-	evidence_record(evidence, index, sp_bytes(bytes, n));
+	evidence_record(evidence, index, sp_bytes(bytes, n), PIECE_RECORD);
 	enum sp_status status = record_decode(d, sp_bytes(bytes, n));
 	if (status == SP_OK)
 		set_future_aside(d->points, first, limit_ms, evidence);

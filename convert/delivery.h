@@ -8,7 +8,7 @@
 #define CONVERT_DELIVERY_H
 
 #include "common/metrics.h"
-#include "convert/point.h"
+#include "convert/decoder.h"
 #include "proto/standpipe.pb-c.h"
 
 struct convert_in {
@@ -59,6 +59,7 @@ struct convert_group {
 
 struct convert_quarantine {
 	const char *reason;
+	enum piece_form form;
 	int record; /* -1: whole body */
 	uint64_t offset, pieces;
 	struct sp_bytes bytes;

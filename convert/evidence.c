@@ -5,8 +5,9 @@ void evidence_begin(struct evidence *e, struct sp_arena *arena)
 	*e = (struct evidence){.arena = arena, .record_index = -1};
 }
 
-void evidence_record(struct evidence *e, int index, struct sp_bytes record)
+void evidence_record(struct evidence *e, int index, struct sp_bytes record, enum piece_form form)
 {
+	e->record_form = form;
 	e->record = record;
 	e->record_index = index;
 	e->is_whole = false;
@@ -39,12 +40,14 @@ void evidence_add_record(struct evidence *e, const char *reason, uint64_t pieces
 		if (!item)
 			return;
 		item->bytes = e->record;
+		item->form = e->record_form;
 		e->is_whole = true;
 	}
 	e->v[e->n - 1].pieces += pieces;
 }
 
-void evidence_add(struct evidence *e, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+void evidence_add(struct evidence *e, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	if (e->is_whole || e->n >= EVIDENCE_PIECES || bytes.n > EVIDENCE_BYTES - e->piece_bytes) {
 		evidence_add_record(e, reason, 1, text);
@@ -54,6 +57,7 @@ void evidence_add(struct evidence *e, const char *reason, uint64_t offset, struc
 	if (!item)
 		return;
 	item->bytes = bytes;
+	item->form = form;
 	item->offset = offset;
 	item->pieces = 1;
 	e->piece_bytes += bytes.n;

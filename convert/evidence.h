@@ -19,6 +19,7 @@ struct evidence {
 	size_t piece_bytes;
 	uint64_t pieces;      /* all of them */
 	struct sp_bytes record; /* the record at hand, as decoded as it could be */
+	enum piece_form record_form;
 	int record_index;
 	bool is_whole; /* the last item is the record at hand */
 	bool failed;   /* the arena is spent: the delivery cannot be accepted */
@@ -26,8 +27,9 @@ struct evidence {
 
 void evidence_begin(struct evidence *e, struct sp_arena *arena);
 /* The pieces that follow are of this record. */
-void evidence_record(struct evidence *e, int index, struct sp_bytes record);
-void evidence_add(struct evidence *e, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text);
+void evidence_record(struct evidence *e, int index, struct sp_bytes record, enum piece_form form);
+void evidence_add(struct evidence *e, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text);
 /* Pieces that cannot be cut out of their record: it is kept whole. */
 void evidence_add_record(struct evidence *e, const char *reason, uint64_t pieces, const char *text);
 

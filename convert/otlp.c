@@ -372,13 +372,13 @@ enum sp_status otlp_decode(struct decoder *d, struct sp_bytes message, uint64_t 
 		sp_arena_rewind(d->arena, mark);
 		if (w.fault.no_mem)
 			return SP_NO_MEM;
-		d->bad(d->arg, w.fault.reason, offset, message, w.fault.text);
+		d->bad(d->arg, w.fault.reason, offset, message, PIECE_MESSAGE, w.fault.text);
 		return SP_OK;
 	}
 	d->messages++;
 	for (size_t i = points.n; i < d->points->n; i++)
 		d->points_of[d->points->v[i].format]++;
 	for (const struct set_aside *s = w.first; s; s = s->next)
-		d->bad(d->arg, s->reason, offset + (uint64_t)(s->place - message.p), s->bytes, s->text);
+		d->bad(d->arg, s->reason, offset + (uint64_t)(s->place - message.p), s->bytes, PIECE_PART, s->text);
 	return SP_OK;
 }

@@ -48,7 +48,7 @@ static enum sp_status decode_frames(struct decoder *d, struct sp_bytes record)
 	while (rest.n && status == SP_OK) {
 		size_t at = record.n - rest.n;
 		if (!take_frame(&rest, &message, &text)) {
-			d->bad(d->arg, "bad_frame", at, rest, text);
+			d->bad(d->arg, "bad_frame", at, rest, PIECE_RECORD, text);
 			break;
 		}
 		status = otlp_decode(d, message, (uint64_t)(message.p - record.p));
@@ -60,7 +60,7 @@ enum sp_status record_decode(struct decoder *d, struct sp_bytes record)
 {
 	struct sp_why why;
 	if (record.n > RECORD_MAX_BYTES) {
-		d->bad(d->arg, "record_too_big", 0, record, NULL);
+		d->bad(d->arg, "record_too_big", 0, record, PIECE_RECORD, NULL);
 		return SP_OK;
 	}
 	if (gunzip_is_gzip(record)) {
@@ -69,7 +69,7 @@ enum sp_status record_decode(struct decoder *d, struct sp_bytes record)
 		if (status == SP_NO_MEM)
 			return status;
 		if (status != SP_OK) {
-			d->bad(d->arg, status == SP_TOO_BIG ? "record_too_big" : "bad_gzip", 0, record, why.text);
+			d->bad(d->arg, status == SP_TOO_BIG ? "record_too_big" : "bad_gzip", 0, record, PIECE_RECORD, why.text);
 			return SP_OK;
 		}
 		record = inflated;

@@ -107,6 +107,7 @@ static void fill_item(
 	out->text = (char *)(q->text ? q->text : "");
 	out->pieces = q->pieces;
 	out->do_not_parse = do_not_parse;
+	out->form = (Standpipe__QuarantineItem__Form)q->form;
 }
 
 static enum sp_status add_part(struct result *r, size_t n, uint8_t **to, struct sp_why *why)
@@ -168,6 +169,8 @@ static bool fill_store(
 		fill_item(&out->quarantine[i], job->kind == STANDPIPE__JOB__KIND__SET_ASIDE, off, m->quarantine[i]);
 		off += out->quarantine[i].bytes.n;
 	}
+	if (out->n_quarantine)
+		m->common_attributes = job->common_attributes;
 	m->key_name = job->key_name;
 	m->source_arn = job->source_arn;
 	m->received_ms = job->received_ms;

@@ -291,6 +291,7 @@ static void count(struct worker *w, const struct convert_out *out)
 static void set_aside(const struct frame *f, struct convert_out *out, struct convert_quarantine *item)
 {
 	*item = (struct convert_quarantine){.reason = "crashes_workers",
+	    .form = PIECE_BODY,
 	    .record = -1,
 	    .pieces = 1,
 	    .bytes = f->bulk[0],

@@ -8,6 +8,7 @@
 #include "common/pages.h"
 #include "common/sock.h"
 #include "ingest/pool.h"
+#include "ingest/replay.h"
 #include "ingest/server.h"
 
 #include <getopt.h>
@@ -78,6 +79,7 @@ static enum sp_status open_admin(struct ingest *g, struct sp_why *why)
 	sp_pages_route(g->admin, &g->pages);
 	sp_admin_route(g->admin, "/-/ready", true, show_ready, g);
 	sp_admin_route(g->admin, "/status", true, show_status, g);
+	replay_route(g->admin, g->server);
 	enum sp_status status = sp_admin_listen_unix(g->admin, path, why);
 	if (status == SP_OK && g->settings->admin_listen)
 		status = sp_admin_listen_tcp(g->admin, g->settings->admin_listen, why);

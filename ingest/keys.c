@@ -154,7 +154,7 @@ void keys_free(struct keys **k)
 	*k = NULL;
 }
 
-static struct key *find_name(const struct keys *keys, const char *name)
+struct key *keys_named(const struct keys *keys, const char *name)
 {
 	for (size_t i = 0; i < keys->n; i++)
 		if (strcmp(keys->v[i].settings->name, name) == 0)
@@ -173,7 +173,7 @@ static void replace(struct keys *keys, struct settings *fresh)
 	struct keys next = {.v = sp_new_array(struct key, fresh->n_keys), .n = fresh->n_keys, .dir = keys->dir, .settings = fresh};
 	for (size_t i = 0; i < next.n; i++) {
 		struct key *k = &next.v[i];
-		const struct key *old = find_name(keys, fresh->keys[i].name);
+		const struct key *old = keys_named(keys, fresh->keys[i].name);
 		bool same_file = old && fresh->keys[i].file && same(old->settings->file, fresh->keys[i].file);
 		if (old)
 			*k = *old;
@@ -182,7 +182,7 @@ static void replace(struct keys *keys, struct settings *fresh)
 			read_again(k, true);
 	}
 	for (size_t i = 0; i < keys->n; i++)
-		for (int q = 0; q < QUOTAS && !find_name(&next, keys->v[i].settings->name); q++)
+		for (int q = 0; q < QUOTAS && !keys_named(&next, keys->v[i].settings->name); q++)
 			sp_metric_forget(M_INGEST_KEY_LIMITED, SP_L(keys->v[i].settings->name, quotas[q].name));
 	settings_free(&keys->settings);
 	sp_free(keys->v);
@@ -299,7 +299,7 @@ enum refusal key_limits(struct key *k, struct sp_mono now)
 
 void keys_charge(struct keys *keys, const char *name, size_t deliveries, size_t bytes)
 {
-	struct key *k = find_name(keys, name);
+	struct key *k = keys_named(keys, name);
 	if (!k)
 		return;
 	if (k->settings->rate)

@@ -30,6 +30,7 @@ bool keys_none(const struct keys *k);
 
 /* NULL: none. Until the next keys_poll. */
 struct key *keys_find(const struct keys *k, struct sp_bytes presented);
+struct key *keys_named(const struct keys *k, const char *name);
 const char *key_name(const struct key *k);
 bool key_in_dir(const struct key *k);
 /* May this stream use the key? Without a list everyone may; with one, not who does not say its ARN. */

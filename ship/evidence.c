@@ -120,15 +120,16 @@ static void added(struct spool *sp, struct evidence *e, const char *sender, uint
 void evidence_add_quarantine(struct spool *sp, const struct store_request *r, const struct store_quarantine *q)
 {
 	const char *sender = r->key_name ? r->key_name : "";
-	uint64_t size = q->bytes.n + ROW_OVERHEAD_BYTES;
+	uint64_t size = q->bytes.n + r->common_attributes.n + ROW_OVERHEAD_BYTES;
 	sp->tx.evidence = true;
 	db_run(sp->db,
 		"INSERT INTO quarantine(at_ms, sender, size, source_arn, request_id, reason, record, offset, pieces, text, "
-		"do_not_parse, crc, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+		"do_not_parse, crc, body, form, attributes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
 		DB_ARGS(db_int(sp_wall_ms()), db_text(sender), db_int((int64_t)size), db_text(r->source_arn),
 			db_text(r->request_id), db_text(q->reason), db_int(q->record), db_int((int64_t)q->offset),
 			db_int((int64_t)q->pieces), db_text(q->text), db_int(q->do_not_parse),
-			db_int(sp_crc32c(0, q->bytes.p, q->bytes.n)), db_blob(q->bytes)));
+			db_int(sp_crc32c(0, q->bytes.p, q->bytes.n)), db_blob(q->bytes), db_int(q->form),
+			db_blob(r->common_attributes)));
 	added(sp, &sp->quarantine, sender, size);
 }
 

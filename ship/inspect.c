@@ -25,7 +25,7 @@ static const struct {
 		"SELECT " SPOOL_COLUMNS ", b.slice_crc, (SELECT body FROM payload WHERE id = b.payload), b.off FROM batch b "
 		"WHERE " PICK_SPOOL},
 	[INSPECT_QUARANTINE] = {"SELECT " QUARANTINE_COLUMNS " FROM quarantine WHERE " PICK_QUARANTINE,
-		"SELECT " QUARANTINE_COLUMNS ", crc, body, 0 FROM quarantine WHERE " PICK_QUARANTINE},
+		"SELECT " QUARANTINE_COLUMNS ", form, attributes, crc, body, 0 FROM quarantine WHERE " PICK_QUARANTINE},
 	[INSPECT_DEADLETTER] = {"SELECT " DEAD_COLUMNS " FROM dead WHERE " PICK_DEAD,
 		"SELECT " DEAD_COLUMNS ", crc, body, 0 FROM dead WHERE " PICK_DEAD},
 };

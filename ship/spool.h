@@ -26,9 +26,10 @@
 
 struct spool;
 
-/* The settings must outlive the spool. Opens or makes it in s->spool_dir, which is made when its parent exists. Brings an older schema up to date. After an unclean
- * stop the log is moved into the database and synced before this returns, and every batch found counts as maybe delivered. A damaged
- * database is renamed to spool.corrupt-TIME.db, never deleted, and a new one begun. */
+/* Opens or makes the spool in s->spool_dir, which is made when its parent exists; the settings must outlive it. Brings an older schema up
+ * to date. After an unclean stop the log is moved into the database and synced before this returns, and every batch found counts as maybe
+ * delivered. A database that is damaged, or was found to be so twice (spool_note_damage) without a clean stop in between, is renamed to
+ * spool.corrupt-TIME.db, never deleted, and a new one begun. */
 SP_CHECKED enum sp_status spool_open(const struct settings *s, struct spool **out, struct sp_why *why);
 /* SP_NOT_FOUND, with words, when there is none yet in s->spool_dir. */
 SP_CHECKED enum sp_status spool_exists(const struct settings *s, struct sp_why *why);
@@ -36,6 +37,9 @@ SP_CHECKED enum sp_status spool_exists(const struct settings *s, struct sp_why *
 SP_CHECKED enum sp_status spool_open_to_read(const struct settings *s, struct spool **out, struct sp_why *why);
 /* A clean stop: not for a spool that failed. */
 SP_CHECKED enum sp_status spool_close(struct spool **sp, struct sp_why *why);
+
+/* Something ended with SP_BAD_DATA: the process is about to end, and the next one shall know. Once could be a fault of memory. */
+void spool_note_damage(const struct spool *sp, const struct sp_why *why);
 
 uint32_t spool_dest_id(const struct spool *sp, const char *name); /* 0: not known */
 const char *spool_dest_name(const struct spool *sp, uint32_t dest);

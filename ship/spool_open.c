@@ -21,6 +21,7 @@
 #define APPLICATION_ID 0x53505053 /* "SPPS" */
 #define SETTLING_EXTRA_BYTES (64u << 20) /* above spool.max and the evidence: only settling may use it */
 #define STRIKES 3
+#define DAMAGE_IS_REAL 2 /* times it was met, without a clean stop in between */
 #define EVIDENCE_SHARE 4 /* quarantine and dead letters: at most this part of the spool each */
 
 /* Step i brings user_version from i to i + 1. Steps are only ever added, and only ever add to the schema, so that the previous release
@@ -46,6 +47,9 @@ static const char *const schema_steps[] = {
 	"size INTEGER NOT NULL, dest INTEGER NOT NULL, shard INTEGER, seq INTEGER, reason TEXT NOT NULL, http_status INTEGER, "
 	"answer BLOB, series INTEGER, samples INTEGER NOT NULL, min_ms INTEGER, max_ms INTEGER, crc INTEGER NOT NULL, body BLOB);"
 	"CREATE INDEX dead_sender ON dead(sender, id, size);",
+	/* What a piece needs to be converted again: what it is by itself, and the common attributes of its delivery. */
+	"ALTER TABLE quarantine ADD COLUMN form INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE quarantine ADD COLUMN attributes BLOB;",
 };
 #define SCHEMA_VERSION ((int64_t)(sizeof schema_steps / sizeof *schema_steps))
 
@@ -312,6 +316,44 @@ static enum sp_status load(struct spool *sp, struct sp_why *why)
 	return db_end(sp->db, why);
 }
 
+/* ---- damage that was met while running ---- */
+
+static void damage_path(const struct spool *sp, char *out, size_t n)
+{
+	snprintf(out, n, "%s/damaged", sp->dir);
+}
+
+void spool_note_damage(const struct spool *sp, const struct sp_why *why)
+{
+	char path[4096];
+	damage_path(sp, path, sizeof path);
+	FILE *f = fopen(path, "a");
+	if (!f)
+		return;
+	fprintf(f, "%s\n", why->text);
+	fclose(f);
+}
+
+static void forget_damage(const struct spool *sp)
+{
+	char path[4096];
+	damage_path(sp, path, sizeof path);
+	unlink(path);
+}
+
+static enum sp_status check_noted_damage(const struct spool *sp, struct sp_why *why)
+{
+	char path[4096], line[sizeof why->text] = "";
+	int times = 0;
+	damage_path(sp, path, sizeof path);
+	FILE *f = fopen(path, "r");
+	while (f && fgets(line, sizeof line, f))
+		times++;
+	if (f)
+		fclose(f);
+	return times < DAMAGE_IS_REAL ? SP_OK : sp_fail(why, SP_BAD_DATA, "found damaged while it ran: %.300s", line);
+}
+
 /* ---- open and close ---- */
 
 static struct spool *spool_new(const struct settings *s, bool read_only)
@@ -376,6 +418,8 @@ static enum sp_status open_files(struct spool *sp, const struct settings *s, str
 	if (status == SP_OK)
 		status = db_open(path, sp->max_bytes + sp->quarantine.max_bytes + sp->dead.max_bytes + SETTLING_EXTRA_BYTES,
 			sp->read_only, &sp->db, why);
+	if (status == SP_OK && !sp->read_only)
+		status = check_noted_damage(sp, why);
 	return status == SP_OK ? migrate(sp, why) : status;
 }
 
@@ -396,14 +440,15 @@ static enum sp_status recover(struct spool *sp, const struct settings *s, struct
 }
 
 /* A database that cannot be opened makes room for a new one, and is kept for whoever can salvage it. */
-static enum sp_status keep_damaged_file(const char *dir, const struct sp_why *damage, struct sp_why *why)
+static enum sp_status keep_damaged_file(const struct spool *sp, const struct sp_why *damage, struct sp_why *why)
 {
 	char from[4096], to[4096];
 	int64_t now_ms = sp_wall_ms();
+	forget_damage(sp); /* first: it must not be taken for the new file's */
 	static const char *const parts[] = {"-wal", ""};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-		snprintf(from, sizeof from, "%s/spool.db%s", dir, parts[i]);
-		snprintf(to, sizeof to, "%s/spool.corrupt-%" PRId64 ".db%s", dir, now_ms, parts[i]);
+		snprintf(from, sizeof from, "%s/spool.db%s", sp->dir, parts[i]);
+		snprintf(to, sizeof to, "%s/spool.corrupt-%" PRId64 ".db%s", sp->dir, now_ms, parts[i]);
 		sp_crash_point("ship.at_rename_corrupt");
 		if (rename(from, to) != 0 && errno != ENOENT)
 			return sp_fail(why, SP_IO, "rename %s: %s", from, strerror(errno));
@@ -426,7 +471,7 @@ enum sp_status spool_open(const struct settings *s, struct spool **out, struct s
 		}
 		struct sp_why damage = *why;
 		db_close(&sp->db);
-		if (status == SP_BAD_DATA && keep_damaged_file(sp->dir, &damage, why) != SP_OK)
+		if (status == SP_BAD_DATA && keep_damaged_file(sp, &damage, why) != SP_OK)
 			status = SP_IO;
 		spool_free(&sp);
 	}
@@ -460,6 +505,8 @@ enum sp_status spool_close(struct spool **spp, struct sp_why *why)
 		status = spool_end(sp, why);
 		if (status == SP_OK)
 			status = db_checkpoint(sp->db, true, why);
+		if (status == SP_OK)
+			forget_damage(sp);
 	}
 	spool_free(spp);
 	return status;

@@ -149,12 +149,14 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 		    .offset = q->offset,
 		    .pieces = q->pieces,
 		    .do_not_parse = q->do_not_parse,
+		    .form = (int)q->form,
 		    .bytes = sp_bytes(s->frame->bulk[m->n_groups].p + q->off, q->len)};
 	}
 	memcpy(s->request.key, s->frame->header.key, sizeof s->request.key);
 	s->request.key_name = m->key_name;
 	s->request.source_arn = m->source_arn;
 	s->request.request_id = m->request_id;
+	s->request.common_attributes = sp_bytes(m->common_attributes.data, m->common_attributes.len);
 	s->request.received_ms = m->received_ms;
 }
 

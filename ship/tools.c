@@ -17,7 +17,7 @@ static const char *const about[INSPECT_TABLES] = {
 
 static bool has_command(enum inspect_table t, enum command c)
 {
-	return c != REPLAY || t == INSPECT_DEADLETTER;
+	return c != REPLAY || t != INSPECT_SPOOL;
 }
 
 static void print_usage(FILE *to, const char *noun, enum inspect_table t)
@@ -26,7 +26,8 @@ static void print_usage(FILE *to, const char *noun, enum inspect_table t)
 	fprintf(to, "%s: %s\n\n  %s ls [WHICH] [--json]\n  %s show ID [--json | --raw]\n", noun, about[t], noun, noun);
 	fprintf(to, "  %s export [ID ... | WHICH]          one JSON object a line, with the bytes in base64\n", noun);
 	if (has_command(t, REPLAY))
-		fprintf(to, "  %s replay ID ... | WHICH | --all    back into the spool, to be sent again\n", noun);
+		fprintf(to, "  %s replay ID ... | WHICH | --all    %s\n", noun,
+			t == INSPECT_QUARANTINE ? "converted again, by the running relay" : "back into the spool, to be sent again");
 	fprintf(to, "  %s purge ID ... | WHICH | --all     for good; without --yes it only says how much\n\n", noun);
 	fprintf(to, "WHICH: all that is given must fit\n  --key NAME            of this access key\n");
 	if (reasons)

@@ -7,14 +7,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static size_t take_answer(char *p, size_t size, size_t n, void *arg)
+size_t tools_take_answer(char *p, size_t size, size_t n, void *arg)
 {
 	struct sp_buf *out = arg;
 	sp_buf_add(out, sp_bytes(p, size * n));
 	return sp_buf_ok(out) ? size * n : 0;
 }
 
-static void add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value)
+void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value)
 {
 	char *escaped = *value ? curl_easy_escape(t->curl, value, 0) : NULL;
 	if (escaped)
@@ -26,11 +26,11 @@ static void make_url(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, struct sp_buf *url)
 {
 	sp_buf_printf(url, "http://ship/%s/%s?before=%" PRId64, inspect_name(t->table), tools_verbs[verb], pick->before_ms);
-	add_param(t, url, "id", pick->id);
-	add_param(t, url, "reason", pick->reason);
-	add_param(t, url, "key", pick->key);
-	add_param(t, url, "destination", pick->destination);
-	add_param(t, url, "after", after);
+	tools_add_param(t, url, "id", pick->id);
+	tools_add_param(t, url, "reason", pick->reason);
+	tools_add_param(t, url, "key", pick->key);
+	tools_add_param(t, url, "destination", pick->destination);
+	tools_add_param(t, url, "after", after);
 	sp_buf_u8(url, 0);
 }
 
@@ -47,7 +47,7 @@ static enum sp_status ask_ship(
 	curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, path);
 	curl_easy_setopt(t->curl, CURLOPT_URL, (const char *)url.p);
 	curl_easy_setopt(t->curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, tools_take_answer);
 	curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, out);
 	if (verb >= TOOLS_PURGE)
 		curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, "");
@@ -109,10 +109,11 @@ static enum sp_status answer(
 				   : tools_look(t->spool, t->table, verb, pick, after, out, why);
 }
 
-enum sp_status tools_ask(
-	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, struct sp_buf *out, struct sp_why *why)
+enum sp_status tools_body(struct tool *t, const char *id, struct sp_buf *out, struct sp_why *why)
 {
-	return answer(t, verb, pick, after, out, why);
+	struct pick pick = {.id = ""};
+	snprintf(pick.id, sizeof pick.id, "%s", id);
+	return answer(t, TOOLS_BODY, &pick, "", out, why);
 }
 
 static enum sp_status parse(const struct sp_buf *text, json_t **out, struct sp_why *why)

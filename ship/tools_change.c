@@ -101,6 +101,8 @@ enum sp_status tools_purge(struct tool *t, struct sp_why *why)
 
 enum sp_status tools_replay(struct tool *t, struct sp_why *why)
 {
+	if (t->table == INSPECT_QUARANTINE)
+		return tools_replay_quarantine(t, why);
 	struct sum sum = {0};
 	enum sp_status status = change_all(t, TOOLS_REPLAY, &sum, why);
 	if (status == SP_OK || sum.rows)

@@ -1,5 +1,5 @@
 /* tools_impl - what the files of the tools share: tools.c (the command line), tools_ask.c (questions to a ship, or to the files),
- * tools_show.c (ls, show, export), tools_change.c (purge, replay), tools_serve.c (ship's side). Nobody else includes this.
+ * tools_show.c (ls, show, export), tools_change.c (purge, replay), tools_quarantine.c (replay through ingest), tools_serve.c (ship's side). Nobody else includes this.
  */
 #ifndef SHIP_TOOLS_IMPL_H
 #define SHIP_TOOLS_IMPL_H
@@ -35,13 +35,16 @@ SP_CHECKED enum sp_status tools_look(struct spool *sp, enum inspect_table t, enu
 void tools_edit_json(const struct edit *e, struct sp_buf *out);
 
 /* ---- tools_ask.c ---- */
-/* Emptied first. verb: of those that only look. */
-SP_CHECKED enum sp_status tools_ask(
-	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, struct sp_buf *out, struct sp_why *why);
-/* One step of a purge or a replay; *out is the caller's (json_decref). */
+/* The answer to one question: rows, a row, or what one step of a purge or a replay did. *out is the caller's (json_decref). */
 SP_CHECKED enum sp_status tools_step(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, json_t **out, struct sp_why *why);
 /* Calls fn for every row that is meant, in order, until it fails: those with the ids given, else those of the pick. */
+/* The body of a row. */
+SP_CHECKED enum sp_status tools_body(struct tool *t, const char *id, struct sp_buf *out, struct sp_why *why);
+/* Appends &name=value to a URL, unless the value is "". */
+void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value);
+/* For curl: appends to the struct sp_buf that is its data. */
+size_t tools_take_answer(char *p, size_t size, size_t n, void *arg);
 typedef enum sp_status (*tools_row_fn)(struct tool *t, const json_t *row, void *arg, struct sp_why *why);
 SP_CHECKED enum sp_status tools_each(struct tool *t, tools_row_fn fn, void *arg, struct sp_why *why);
 const char *tools_id(const json_t *row, char out[64]);
@@ -54,5 +57,8 @@ SP_CHECKED enum sp_status tools_export(struct tool *t, struct sp_why *why);
 /* ---- tools_change.c ---- */
 SP_CHECKED enum sp_status tools_purge(struct tool *t, struct sp_why *why);
 SP_CHECKED enum sp_status tools_replay(struct tool *t, struct sp_why *why);
+
+/* ---- tools_quarantine.c ---- */
+SP_CHECKED enum sp_status tools_replay_quarantine(struct tool *t, struct sp_why *why);
 
 #endif

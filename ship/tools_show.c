@@ -139,13 +139,6 @@ static enum sp_status print_body(const struct tool *t, struct sp_bytes body, str
 	return SP_OK;
 }
 
-static enum sp_status get_body(struct tool *t, const char *id, struct sp_buf *body, struct sp_why *why)
-{
-	struct pick pick = {.id = ""};
-	snprintf(pick.id, sizeof pick.id, "%s", id);
-	return tools_ask(t, TOOLS_BODY, &pick, "", body, why);
-}
-
 enum sp_status tools_show(struct tool *t, const char *id, struct sp_why *why)
 {
 	struct pick pick = {.id = ""};
@@ -154,7 +147,7 @@ enum sp_status tools_show(struct tool *t, const char *id, struct sp_why *why)
 	snprintf(pick.id, sizeof pick.id, "%s", id);
 	enum sp_status status = tools_step(t, TOOLS_SHOW, &pick, "", &row, why);
 	if (status == SP_OK)
-		status = get_body(t, id, &body, why);
+		status = tools_body(t, id, &body, why);
 	if (status == SP_OK && t->raw) {
 		fwrite(body.p, 1, body.n, stdout);
 	} else if (status == SP_OK && t->json) {
@@ -180,30 +173,38 @@ static void add_line(struct sp_bytes line, void *arg)
 }
 
 /* The row with its bytes, and, of a remote-write body, the samples as a person reads them. */
-static enum sp_status export_row(struct tool *t, const json_t *row, void *arg, struct sp_why *why)
+static void print_exported(const struct tool *t, json_t *row, struct sp_bytes body)
+{
+	struct sp_buf base64 = {0};
+	struct sp_why damage;
+	json_t *samples = json_array();
+	sp_buf_base64(&base64, body);
+	json_object_set_new(row, "body", json_stringn((const char *)base64.p, base64.n));
+	if (t->table != INSPECT_QUARANTINE && body.n && each_sample(body, add_line, samples, &damage) == SP_OK)
+		json_object_set(row, "contents", samples);
+	print_json(row);
+	json_decref(samples);
+	sp_buf_free(&base64);
+}
+
+static enum sp_status export_row(struct tool *t, const json_t *listed, void *arg, struct sp_why *why)
 {
 	struct exported *e = arg;
-	struct sp_buf body = {0}, base64 = {0};
-	struct sp_why damage;
-	char id[64];
-	enum sp_status status = get_body(t, tools_id(row, id), &body, why);
-	if (status == SP_NOT_FOUND)
-		return SP_OK; /* it was sent, or has expired, meanwhile */
+	struct sp_buf body = {0};
+	struct pick pick = {.id = ""};
+	json_t *row = NULL;
+	(void)tools_id(listed, pick.id);
+	enum sp_status status = tools_step(t, TOOLS_SHOW, &pick, "", &row, why);
+	if (status == SP_OK)
+		status = tools_body(t, pick.id, &body, why);
 	if (status == SP_OK) {
-		json_t *out = json_copy((json_t *)row), *samples = json_array();
-		sp_buf_base64(&base64, sp_buf_view(&body));
-		json_object_set_new(out, "body", json_stringn((const char *)base64.p, base64.n));
-		if (t->table != INSPECT_QUARANTINE && body.n && each_sample(sp_buf_view(&body), add_line, samples, &damage) == SP_OK)
-			json_object_set(out, "contents", samples);
-		print_json(out);
+		print_exported(t, row, sp_buf_view(&body));
 		e->rows++;
 		e->samples += (uint64_t)json_integer_value(json_object_get(row, "samples"));
-		json_decref(out);
-		json_decref(samples);
 	}
+	json_decref(row);
 	sp_buf_free(&body);
-	sp_buf_free(&base64);
-	return status;
+	return status == SP_NOT_FOUND ? SP_OK : status; /* it was sent, or has expired, meanwhile */
 }
 
 enum sp_status tools_export(struct tool *t, struct sp_why *why)

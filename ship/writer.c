@@ -245,7 +245,7 @@ void writer_close(struct writer **wp)
 	if (status == SP_OK || status == SP_FULL)
 		status = spool_close(&w->spool, &why);
 	if (status != SP_OK && status != SP_FULL)
-		writer_failed(&why);
+		writer_failed(w, &why);
 	sources_free(&w->sources);
 	sp_source_free(&w->source);
 	close(w->wake_fd);

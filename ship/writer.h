@@ -49,6 +49,7 @@ struct store_quarantine {
 	uint64_t offset, pieces;
 	struct sp_bytes bytes;
 	bool do_not_parse;
+	int form; /* what it can be decoded as by itself: QuarantineItem.Form in proto/standpipe.proto */
 };
 
 /* One delivery. Made by its sender, borrowed by the writer until done. */
@@ -61,6 +62,7 @@ struct store_request {
 	struct store_quarantine *quarantine;
 	size_t n_quarantine;
 	const char *key_name, *source_arn, *request_id;
+	struct sp_bytes common_attributes; /* kept with what is quarantined, which may be converted again */
 	int64_t received_ms;
 	void (*done)(void *arg, struct store_request *r, enum store_result result);
 	void *arg;

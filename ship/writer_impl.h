@@ -144,7 +144,7 @@ void writer_check_books(struct writer *w);
 void writer_forget_recent(struct writer *w);
 void writer_publish(struct writer *w, struct queue *answers);
 void writer_learn_dests(struct writer *w); /* with the lock, or alone */
-_Noreturn void writer_failed(const struct sp_why *why);
+_Noreturn void writer_failed(const struct writer *w, const struct sp_why *why);
 void op_forget_made(struct op *op);
 
 #endif

@@ -21,8 +21,10 @@ static bool is_change(const struct op *op)
 
 /* ---- one group ---- */
 
-_Noreturn void writer_failed(const struct sp_why *why)
+_Noreturn void writer_failed(const struct writer *w, const struct sp_why *why)
 {
+	if (w->spool && why->status == SP_BAD_DATA)
+		spool_note_damage(w->spool, why);
 	/* Nobody knows what is on disk; only a new start, which looks, can tell. Nothing of this group was answered. */
 	sp_log(SP_LOG_ERROR, "spool.failed", sp_f_str("msg", why->text), SP_LOG_END);
 	_exit(SP_EXIT_STORAGE);
@@ -100,7 +102,7 @@ static enum sp_status try_group(struct writer *w, struct op *first, const struct
 	if (status == SP_OK)
 		return SP_OK;
 	if (status != SP_FULL && status != SP_NO_MEM)
-		writer_failed(&why);
+		writer_failed(w, &why);
 	spool_rollback(w->spool);
 	return status;
 }
@@ -209,7 +211,7 @@ static void look(struct writer *w, struct op *op)
 			w->spool, op->dest, op->shard, op->after, op->max, op->batches, &op->n_batches, &op->more, &why);
 	}
 	if (status != SP_OK)
-		writer_failed(&why);
+		writer_failed(w, &why);
 }
 
 /* ---- its life ---- */
@@ -315,7 +317,7 @@ void writer_run_group(struct writer *w, struct queue *group)
 		run_changes(w, &changes);
 	/* After the answers: nobody needs to wait for it. */
 	if (spool_checkpoint(w->spool, false, &why) != SP_OK)
-		writer_failed(&why);
+		writer_failed(w, &why);
 }
 
 void writer_check_books(struct writer *w)
@@ -324,7 +326,7 @@ void writer_check_books(struct writer *w)
 	uint32_t dest = 0;
 	w->last_check = sp_mono_now();
 	if (spool_check_books(w->spool, &dest, &why) != SP_OK)
-		writer_failed(&why);
+		writer_failed(w, &why);
 	if (!dest)
 		return;
 	const struct writer_totals *t = spool_totals(w->spool, dest);
@@ -369,7 +371,7 @@ void writer_tick(struct writer *w)
 	if (status == SP_OK && sp_mono_since_ms(w->last_work) >= IDLE_MS)
 		status = use_idle_time(w, &why);
 	if (status != SP_OK)
-		writer_failed(&why);
+		writer_failed(w, &why);
 	if (sp_mono_since_ms(w->last_check) >= CHECK_BOOKS_MS)
 		writer_check_books(w);
 	writer_publish(w, &answers);

@@ -1,6 +1,10 @@
 """What is left when something went wrong: a volume without its pod, samples that were refused, pieces that could not be decoded."""
+import http.client
 import json
+import socket
 import subprocess
+import time
+import urllib.parse
 
 from lib import cloudwatch, mapping, receiver, relay
 
@@ -106,3 +110,52 @@ def test_a_replay_that_is_killed_loses_nothing():
         r.drained()
         assert arrived(sink) == mapping.expected(points)
         assert sum(map(len, sink.samples().values())) == r.metric("standpipe_samples_accepted_total") == r.metric("standpipe_samples_delivered_total")
+
+
+def quarantined(r):
+    return [json.loads(line) for line in r.cli("quarantine", "ls", "--json").splitlines()]
+
+
+def replay_by_hand(r, body, **params):
+    """As the command does it; returns what ingest says became of it."""
+    c = http.client.HTTPConnection("ingest")
+    c.sock = socket.socket(socket.AF_UNIX)
+    c.sock.connect(str(r.dir / "run/ingest.sock"))
+    c.request("POST", "/replay?" + urllib.parse.urlencode(params), body)
+    return json.loads(c.getresponse().read())["result"]
+
+
+def test_quarantined_pieces_are_converted_again():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url, {"destinations": {"main": {"common_attributes": ["team"]}}}) as r:
+        ahead = int(time.time() * 1000) + 602000  # two seconds beyond what is let through
+        points = cloudwatch.some_points(5, ahead - 60000)
+        records = [cloudwatch.record(points, "otlp10"), b"\x05no", b"\x03\x0a\x05\x01"]
+        body = json.loads(cloudwatch.body(records))
+        body["records"].append({"data": "no base64"})
+        attributes = {"X-Amz-Firehose-Common-Attributes": json.dumps({"commonAttributes": {"team": "payments"}})}
+        assert r.post(json.dumps(body).encode(), headers=attributes).status == 200
+        first = {row["reason"]: row["id"] for row in quarantined(r)}
+        message, = first.keys() - {"bad_base64", "bad_frame", "future"}
+
+        def replayed():  # before its time it comes back as a new row, and nothing else is lost
+            return json.loads(r.cli("quarantine", "replay", "--reason", "future", "--json"))["samples"]
+        relay.wait_for(replayed, every=0.3)
+        r.drained()
+        want = {(*series, ("team", "payments")): values for series, values in mapping.expected(points).items()}
+        assert {tuple(sorted(s)): v for s, v in arrived(sink).items()} == {tuple(sorted(s)): v for s, v in want.items()}
+        assert {row["reason"] for row in quarantined(r)} == {"bad_base64", "bad_frame", message}
+
+        again = command(r, "quarantine", "replay", "--all")
+        assert again.returncode == 1 and "replayed 2 pieces: 0 samples, and 2 pieces are in the quarantine anew" in again.stdout
+        assert f"1 stay where they are; {first['bad_base64']}: " in again.stderr
+        rows = {row["reason"]: row["id"] for row in quarantined(r)}
+        assert rows["bad_base64"] == first["bad_base64"] and rows["bad_frame"] > first["bad_frame"] and rows[message] > first[message]
+        assert r.cli("quarantine", "show", str(rows["bad_frame"]), "--raw") == "\x05no"
+
+        what = {"id": "quarantine-7-1", "key": "test", "request_id": "a", "arn": "arn:x"}
+        piece = cloudwatch.body([cloudwatch.record(cloudwatch.some_points(1, MINUTE), "json")])
+        assert [replay_by_hand(r, piece, **what), replay_by_hand(r, piece, **what)] == ["accepted", "duplicate"]
+        assert replay_by_hand(r, piece, **{**what, "key": "gone"}) == "refused"
+        r.drained()
+        assert r.books()[0] == r.books()[1]

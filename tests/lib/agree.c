@@ -49,10 +49,11 @@ struct seen {
 	} v[MOST];
 };
 
-static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	struct seen *s = arg;
-	(void)bytes;
+	(void)bytes, (void)form;
 	if (s->n < MOST)
 		s->v[s->n] = (struct bad){reason, text, offset};
 	s->n++;
@@ -382,14 +383,14 @@ static enum agree read_record(struct sp_bytes in, struct reading *r)
 			return refusal(&error);
 		if (!json_is_object(root)) {
 			const uint8_t *newline = memchr(rest.p, '\n', rest.n);
-			take_bad(&r->seen, "bad_json", at, rest, "");
+			take_bad(&r->seen, "bad_json", at, rest, PIECE_RECORD, "");
 			at = newline ? (size_t)(newline + 1 - in.p) : in.n;
 			continue;
 		}
 		if (!read_line(root, r->arena, &r->points, &reason))
 			return AGREE_NUMBER_AS_TEXT;
 		if (reason)
-			take_bad(&r->seen, reason, at, rest, "");
+			take_bad(&r->seen, reason, at, rest, PIECE_RECORD, "");
 		at += (size_t)error.position;
 	}
 }

@@ -25,9 +25,11 @@ struct run {
 	size_t bad;
 };
 
-static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	struct run *r = arg;
+	(void)form;
 	must(reason[0] && (!text || text[0]));
 	must(!r->size || (offset <= r->size && bytes.n <= r->size - offset));
 	r->bad++;

@@ -16,10 +16,11 @@ struct seen {
 	struct sp_bytes pieces[8];
 };
 
-static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	struct seen *s = arg;
-	(void)text;
+	(void)text, (void)form;
 	if (s->bad < 8)
 		s->reasons[s->bad] = reason, s->offsets[s->bad] = offset, s->pieces[s->bad] = bytes;
 	s->bad++;

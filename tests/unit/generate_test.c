@@ -24,9 +24,10 @@ static size_t make_points(const struct generate *g, struct cloudwatch_point *out
 	return n;
 }
 
-static void no_bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void no_bad_piece(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
-	(void)arg, (void)offset, (void)bytes;
+	(void)form, (void)arg, (void)offset, (void)bytes;
 	fail_msg("%s: %s", reason, text ? text : "");
 }
 

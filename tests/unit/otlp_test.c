@@ -12,10 +12,11 @@ struct seen {
 	const char *reason, *text;
 };
 
-static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	struct seen *s = arg;
-	(void)offset, (void)bytes;
+	(void)form, (void)offset, (void)bytes;
 	s->bad++;
 	s->reason = reason, s->text = text;
 }

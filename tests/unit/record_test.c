@@ -20,10 +20,11 @@ struct seen {
 	size_t n;
 };
 
-static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, const char *text)
+static void take_bad(void *arg, const char *reason, uint64_t offset, struct sp_bytes bytes, enum piece_form form,
+    const char *text)
 {
 	struct seen *s = arg;
-	(void)text;
+	(void)text, (void)form;
 	s->bad++;
 	s->reason = reason, s->offset = offset, s->n = bytes.n;
 }

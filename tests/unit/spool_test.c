@@ -663,7 +663,7 @@ static void a_newer_spool_or_another_database_is_refused(void **state)
 	edit(f, "PRAGMA user_version = 99");
 	assert_int_equal(spool_open(f->s, &f->sp, &why), SP_CONFIG);
 	assert_non_null(strstr(why.text, "newer"));
-	edit(f, "PRAGMA user_version = 1; PRAGMA application_id = 5");
+	edit(f, "PRAGMA user_version = 2; PRAGMA application_id = 5");
 	assert_int_equal(spool_open(f->s, &f->sp, &why), SP_CONFIG);
 	edit(f, "PRAGMA application_id = 1397772371");
 	opened(f);

@@ -1,0 +1,43 @@
+"""A disk that gives back something else than was written."""
+import sqlite3
+
+from lib import cloudwatch, mapping, receiver, relay
+
+PAGE = 16384
+
+
+def deliver(r, minute):
+    """Posts until it is taken, as Firehose does."""
+    points = cloudwatch.some_points(20, 1700000040000 + minute * 60000)
+    body = cloudwatch.body([cloudwatch.record(points, "otlp10")])
+    relay.wait_for(lambda: r.post(body, request_id=f"minute-{minute}").status == 200)
+    return points
+
+
+def damage(r, table):
+    """Overwrites the first page of a table, which is looked at only when something is stored."""
+    path = r.dir / "spool/spool.db"
+    with sqlite3.connect(path) as db:
+        page, = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", [table]).fetchone()
+    db.close()
+    with open(path, "r+b") as f:
+        f.seek((page - 1) * PAGE)
+        f.write(b"\xff" * PAGE)
+
+
+def test_a_database_damaged_while_it_is_not_looked_at_makes_way_for_a_new_one():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url) as r:
+        points = deliver(r, 0)
+        r.drained()
+        r.stop()
+        damage(r, "payload")
+        r.start()
+        points += deliver(r, 1)
+        r.drained()
+        assert {s: dict(v) for s, v in sink.samples().items()} == mapping.expected(points)
+        assert len(r.events("spool.failed")) == 2  # the first time it could be a fault of memory
+        kept, = r.events("spool.damaged")
+        assert kept["kept_as"].endswith(".db") and sqlite3.connect(f"file:{kept['kept_as']}?mode=ro", uri=True).execute("SELECT count(*) FROM meta")
+        assert not (r.dir / "spool/damaged").exists()
+        assert r.books()[0] == r.books()[1]
