@@ -106,10 +106,43 @@ static const char *duration(int64_t ms, char out[32])
 	return out;
 }
 
+/* Of many lanes those that somebody should know of: --json has them all. */
+static bool is_quiet_lane(const json_t *o)
+{
+	const char *state = text_of(o, "state");
+	return *text_of(o, "lane") && (strcmp(state, "healthy") == 0 || strcmp(state, "idle") == 0) && !json_is_true(json_object_get(o, "full")) &&
+		!json_is_true(json_object_get(o, "refusing")) && json_is_true(json_object_get(o, "balanced"));
+}
+
+static void print_destinations(const json_t *rows)
+{
+	char age[32], next[32];
+	const json_t *o;
+	size_t i, quiet = 0;
+	if (json_array_size(rows) == 0)
+		return;
+	printf("%-16s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", "destination", "state", "reason", "write", "series", "queued", "MiB", "oldest", "next try");
+	json_array_foreach(rows, i, o) {
+		quiet += is_quiet_lane(o);
+		if (!is_quiet_lane(o))
+			printf("%-16s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", text_of(o, "name"), text_of(o, "state"), text_of(o, "reason"),
+				text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), (double)number_of(o, "queued_bytes") / (1 << 20),
+				json_is_true(json_object_get(o, "full")) ? "!" : " ", duration(number_of(o, "oldest_age_ms"), age), duration(number_of(o, "next_probe_in_ms"), next));
+	}
+	printf("%-16s %14s = %14s + %12s + %12s + %12s + %12s + %12s\n", "samples", "accepted", "delivered", "queued", "dead letters", "expired", "dropped", "merged");
+	json_array_foreach(rows, i, o)
+		if (!is_quiet_lane(o))
+			printf("%-16s %14" PRId64 " %s %14" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 "\n", text_of(o, "name"),
+				number_of(o, "accepted"), json_is_true(json_object_get(o, "balanced")) ? "=" : "IS NOT", number_of(o, "delivered"), number_of(o, "queued_samples"),
+				number_of(o, "dead_lettered"), number_of(o, "expired"), number_of(o, "dropped"), number_of(o, "merged"));
+	if (quiet)
+		printf("and %zu lanes that are well\n", quiet);
+}
+
 static void print_status(const json_t *root)
 {
 	const json_t *ingest = json_object_get(root, "ingest"), *ship = json_object_get(root, "ship"), *o;
-	char age[32], next[32];
+	char age[32];
 	size_t i;
 	bool ready = json_is_true(json_object_get(root, "ready"));
 	printf("%s%s%s\n", ready ? "ready" : "NOT READY", ready ? "" : ": ", ready ? "" : ingest ? text_of(ingest, "reason") : "ingest does not answer");
@@ -118,13 +151,9 @@ static void print_status(const json_t *root)
 			number_of(o, "pid"), duration(number_of(o, "up_seconds") * 1000, age), number_of(o, "restarts"));
 	if (ship)
 		printf("spool: %.1f MiB, accepting: %s\n", (double)number_of(ship, "spool_bytes") / (1 << 20), text_of(ship, "accepting"));
-	if (json_array_size(json_object_get(root, "destinations")) > 0)
-		printf("%-16s %-12s %-20s %-5s %10s %12s %8s %14s %12s %10s\n", "destination", "state", "reason", "write", "series", "queued", "oldest", "delivered", "dead letters",
-			"next try");
-	json_array_foreach(json_object_get(root, "destinations"), i, o)
-		printf("%-16s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %8s %14" PRId64 " %12" PRId64 " %10s\n", text_of(o, "name"), text_of(o, "state"),
-			text_of(o, "reason"), text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), duration(number_of(o, "oldest_age_ms"), age),
-			number_of(o, "delivered"), number_of(o, "dead_lettered"), duration(number_of(o, "next_probe_in_ms"), next));
+	print_destinations(json_object_get(root, "destinations"));
+	if (ship && number_of(ship, "unbalanced_checks") > 0)
+		printf("BOOKS: %" PRId64 " checks failed since ship started; its log has them as books.unbalanced\n", number_of(ship, "unbalanced_checks"));
 }
 
 /* For health checks: is a delivery accepted now? Says nothing when it is. */
