@@ -1,4 +1,6 @@
-"""Pass-through: the receiver gets each tenant's access key as its token, and who has one that it does not accept hears so."""
+"""Pass-through: the receiver gets each tenant's access key as its token, and who has one that it does not accept hears so. Beside it a
+destination whose tenants are told apart by a common attribute."""
+import json
 import re
 import shutil
 
@@ -14,12 +16,12 @@ def points(minute):
     return cloudwatch.body([cloudwatch.record(cloudwatch.some_points(5, MINUTE + minute * 60000, seed=minute), "otlp10")])
 
 
-def minutes(sink):
-    """{token: minutes whose samples arrived with it}."""
+def minutes(sink, header="Authorization"):
+    """{value of the header: minutes whose samples arrived with it}."""
     out = {}
     for r in sink.stored():
         times = {(t - MINUTE) // 60000 - 1 for _, samples in r.series() for t, _ in samples}
-        out.setdefault(r.headers["Authorization"], set()).update(times)
+        out.setdefault(r.headers[header], set()).update(times)
     return out
 
 
@@ -27,10 +29,13 @@ class Tenants:
     def __init__(self):
         self.refused = set()
         self.sink = receiver.Receiver(behave=lambda r: (401, {}, "who?") if r.headers.get("Authorization") in self.refused else (204, {}, ""))
+        self.teams = receiver.Receiver()
         self.keys_dir = relay.folder("keys.d")
         self.relay = relay.Relay(self.sink.url, {
             "ingest": {"keys_dir": str(self.keys_dir)},
-            "destinations": {"main": {"lanes": {"by": "key", "token": "key"}, "probe": {"min": "1m", "max": "1m"}}}})
+            "destinations": {"main": {"lanes": {"by": "key", "token": "key"}, "probe": {"min": "1m", "max": "1m"}},
+                             "teams": {"url": self.teams.url, "statistics": ["sum"], "lanes": {
+                                 "by": "attribute:team", "header": "X-Scope-OrgID", "map": {"core": "42"}, "default": "rest"}}}})
         for name in ("one", "two"):
             self.relay.conf["keys"][name] = {"file": self.put(name, KEYS[name])}
 
@@ -53,6 +58,7 @@ def tenants():
     with t.relay:
         yield t
     t.sink.stop()
+    t.teams.stop()
     shutil.rmtree(t.keys_dir)
 
 
@@ -94,6 +100,15 @@ def test_a_tenant_that_comes_while_running_is_passed_through_when_its_key_is_kno
 
     (tenants.keys_dir / "hashed.yaml").write_text("hash: ['sha256:" + "0" * 64 + "']\n")
     relay.wait_for(lambda: [e for e in tenants.relay.events("keys_dir.bad") if "lanes.token" in e["reason"]])
+
+
+def test_a_common_attribute_says_whose_lane_it_is(tenants):
+    for minute, team in ((30, {"team": "core"}), (31, {"Team": "core"}), (32, {"team": "new"}), (33, {"team": "a\nb"}), (34, {})):
+        headers = {"X-Amz-Firehose-Common-Attributes": json.dumps({"commonAttributes": team})}
+        assert tenants.relay.post(points(minute), key=KEYS["two"], headers=headers).status == 200
+    relay.wait_for(lambda: {30, 31} <= minutes(tenants.teams, "X-Scope-OrgID").get("42", set()) and
+                   {32, 33, 34} <= minutes(tenants.teams, "X-Scope-OrgID")["rest"])
+    assert minutes(tenants.teams, "X-Scope-OrgID").keys() == {"42", "rest"}
 
 
 def test_the_keys_are_told_to_nobody_else(tenants):

@@ -5,6 +5,7 @@
  * Input: 48 bytes of header, 1 byte number of bulk frames, 2 bytes each for the size of the message and of the bulk
  * frames (cut to what there is), then their bytes. */
 #include "common/alloc.h"
+#include "common/lane.h"
 #include "ship/store.h"
 
 #include <stdlib.h>
@@ -41,11 +42,15 @@ static void check_request(const struct store *s)
 		expect(g->group < 2 && g->n_dests == 1);
 		for (size_t k = 0; k < g->n_slices; k++) {
 			expect(g->slices[k].shard < 4 && g->slices[k].len > 0);
+			expect(g->slices[k].lane < g->n_lanes || (g->group == 0 && g->slices[k].lane == 0 && g->n_lanes == 0));
 			expect(lies_within(
 			    sp_bytes(g->bytes + g->slices[k].off, g->slices[k].len), sp_bytes(g->bytes, g->n)));
 			sum = (uint8_t)(sum + g->bytes[g->slices[k].off + g->slices[k].len - 1]);
 		}
 	}
+	for (size_t i = 0; i < r->n_groups; i++)
+		for (size_t k = 0; k < r->groups[i].n_lanes; k++)
+			expect(!r->groups[i].lanes[k].name[0] || lane_name_ok(sp_str(r->groups[i].lanes[k].name)));
 	for (size_t i = 0; i < r->n_quarantine; i++)
 		expect(lies_within(r->quarantine[i].bytes, s->frame->bulk[s->frame->n_bulk - 1]));
 }
@@ -54,12 +59,13 @@ static void try_store(struct frame *f)
 {
 	static uint32_t dest = 1;
 	static struct plan_dests dests[] = {{&dest, 1}, {&dest, 1}};
-	static Standpipe__Group group = STANDPIPE__GROUP__INIT;
-	static Standpipe__Group *groups[] = {&group, &group};
+	static Standpipe__Group plain = STANDPIPE__GROUP__INIT, with_lanes = STANDPIPE__GROUP__INIT;
+	static Standpipe__Group *groups[] = {&plain, &with_lanes};
 	struct plan plan = {.message = STANDPIPE__PLAN__INIT, .dests = dests};
 	struct store *s;
 	struct sp_why why;
-	group.shards = 4;
+	plain.shards = with_lanes.shards = 4;
+	with_lanes.lane_by = (char *)"account";
 	plan.message.n_groups = 2;
 	plan.message.groups = groups;
 	if (store_new(f, &plan, &s, &why) != SP_OK) {
