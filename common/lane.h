@@ -6,7 +6,7 @@
 #ifndef SP_LANE_H
 #define SP_LANE_H
 
-#include "common/bytes.h"
+#include "common/conf.h"
 
 #define LANE_NAME_BYTES 150 /* as long as a tenant of Mimir may be called */
 #define LANE_BY_ATTRIBUTE "attribute:" /* in lanes.by, before the name */
@@ -19,6 +19,13 @@ static inline bool lane_name_ok(struct sp_bytes name)
 		if (name.p[i] <= ' ' || name.p[i] >= 0x7f)
 			return false;
 	return name.n > 0 && name.n <= LANE_NAME_BYTES;
+}
+
+/* Whose lane of a destination samples under this name are in: NULL, nobody's. */
+static inline const char *lane_of(const struct dest_settings *d, const char *name)
+{
+	bool own = *name && !(d->lanes_default && d->lanes_map.n && !sp_map_get(&d->lanes_map, name));
+	return own ? name : d->lanes_default;
 }
 
 #endif

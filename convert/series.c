@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/keys_dir.h"
+#include "common/lane.h"
 #include "convert/encode.h"
 #include "proto/plan.h"
 #include "proto/remote_write.h"
@@ -16,13 +17,13 @@ struct series {
 	struct settings *settings;
 	struct sp_arena *arena;
 	struct sp_buf raw;
-	const char *key, *lane_by; /* key: NULL when none was given */
+	const char *key; /* NULL: none was given */
+	const struct dest_settings *destination; /* NULL: none in particular */
 };
 
 static enum sp_status set_group(struct series *s, const Standpipe__Group *group, struct sp_why *why)
 {
 	enum sp_status status = encoder_new(group, 0, &s->encoder, why);
-	s->lane_by = group->lane_by;
 	if (status == SP_OK && s->plan) {
 		s->labels = account_labels_new(&s->plan->message);
 		encoder_accounts(s->encoder, s->labels);
@@ -125,6 +126,7 @@ static enum sp_status choose(
 	Standpipe__Group group = *found;
 	group.naming = naming ? (char *)naming : group.naming;
 	s->key = key;
+	s->destination = &s->settings->dests[number];
 	return set_group(s, &group, why);
 }
 
@@ -175,14 +177,17 @@ static enum sp_status print_slice(struct series *s, struct sp_bytes block, size_
 /* What is not known here is what the delivery would say. */
 static void print_lane(const struct series *s, const struct convert_group *g, struct sp_buf *out)
 {
-	struct sp_bytes name = g->lanes[0].name;
-	bool of_delivery = strcmp(s->lane_by, "account") != 0;
-	sp_buf_str(out, "# lane ");
-	if (name.n || !of_delivery)
-		sp_buf_json(out, name);
+	char *name = sp_strndup(g->lanes[0].name.p, g->lanes[0].name.n);
+	const char *lane = lane_of(s->destination, name), *value = lane ? sp_map_get(&s->destination->lanes_map, lane) : NULL;
+	if (!*name && strcmp(s->destination->lanes_by, "account") != 0)
+		sp_buf_printf(out, "# lane by %s of the delivery\n", s->destination->lanes_by);
+	else if (!lane)
+		sp_buf_str(out, "# dead letter, bad_lane:\n");
+	else if (s->destination->lanes_header)
+		sp_buf_printf(out, "# lane %s, %s: %s\n", lane, s->destination->lanes_header, value ? value : lane);
 	else
-		sp_buf_printf(out, "by %s of the delivery", s->lane_by);
-	sp_buf_u8(out, '\n');
+		sp_buf_printf(out, "# lane %s\n", lane);
+	sp_free(name);
 }
 
 enum sp_status series_print(struct series *s, const struct cw_point *p, struct sp_buf *out)

@@ -2,6 +2,7 @@
 #include "ship/spool.h"
 
 #include "common/alloc.h"
+#include "common/lane.h"
 #include "ship/spool_impl.h"
 
 #define XXH_INLINE_ALL
@@ -119,19 +120,19 @@ static uint32_t lane_find(struct spool *sp, uint32_t dest, const char *lane, boo
 	return id;
 }
 
-uint32_t spool_lane(struct spool *sp, uint32_t dest, const char *lane, bool make, const char **reason)
+uint32_t spool_lane(struct spool *sp, uint32_t dest, const char *name, bool make, const char **reason)
 {
 	const struct spool_dest *d = &sp->dests[dest];
 	const struct dest_settings *s = d->settings;
-	bool named = *lane && !(s->lanes_default && s->lanes_map.n && !sp_map_get(&s->lanes_map, lane));
-	uint32_t id = named ? lane_find(sp, dest, lane, false) : 0;
+	const char *lane = lane_of(s, name);
+	uint32_t id = lane ? lane_find(sp, dest, lane, false) : 0;
 	*reason = NULL;
 	if (id)
 		return id;
-	if (named && d->n_lanes < s->lanes_max && sp->max_dest < DEST_ID_MAX)
+	if (lane && d->n_lanes < s->lanes_max && sp->max_dest < DEST_ID_MAX)
 		return lane_find(sp, dest, lane, make);
 	if (s->lanes_default)
 		return lane_find(sp, dest, s->lanes_default, make);
-	*reason = named ? "lane_limit" : "bad_lane";
+	*reason = lane ? "lane_limit" : "bad_lane";
 	return 0;
 }

@@ -89,7 +89,7 @@ void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of);
 void dests_forget_made(struct spool *sp); /* of a rollback */
 /* The row of this lane of a destination that has lanes; make: where there is none yet, it is made. "": a sender that gave no usable
  * name. 0: there is none; *reason is the dead letters', or NULL when it only was not made. */
-uint32_t spool_lane(struct spool *sp, uint32_t dest, const char *lane, bool make, const char **reason);
+uint32_t spool_lane(struct spool *sp, uint32_t dest, const char *name, bool make, const char **reason);
 
 /* The totals, to be changed. */
 struct writer_totals *spool_change(struct spool *sp, uint32_t dest);

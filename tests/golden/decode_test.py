@@ -186,7 +186,7 @@ destinations:
   main:
     url: http://127.0.0.1:1/
     statistics: [sum, maximum]
-    lanes: {by: account, header: X-Scope-OrgID}
+    lanes: {by: account, header: X-Scope-OrgID, map: {"1234": shop}}
     filters:
       - {name: no_ebs, action: exclude, namespace: AWS/EBS}
     write_relabel_configs:
@@ -208,7 +208,7 @@ def test_it_explains_what_becomes_of_each_point(tmp_path):
     assert run.stdout.decode().splitlines() == [
         '2023-11-14T22:15:00Z json 1234 eu-west-1 AWS/EC2/CPUUtilization{InstanceId="i-1"} unit= count=2 sum=10 min=1 max=9',
         "  # 1 series dropped by write_relabel_configs.0",
-        '  # lane "1234"',
+        "  # lane 1234, X-Scope-OrgID: shop",
         f'  aws_ec2_cpuutilization_sum{{account_id="1234", instance_id="i-1", region="eu-west-1", team="blue"}} 10 {T0 + 60000}',
         '2023-11-14T22:15:00Z json 1234 eu-west-1 AWS/EBS/VolumeReadOps{VolumeId="v-1"} unit= count=2 sum=10 min=1 max=9',
         "  # dropped by filter no_ebs"]
