@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 struct check {
 	const struct settings *s;
+	FILE *out;
 	unsigned errors, warnings;
 };
 
@@ -28,11 +30,11 @@ static void SP_PRINTF(3, 4) say(struct check *c, bool error, const char *fmt, ..
 		c->errors++;
 	else
 		c->warnings++;
-	fputs(error ? "error: " : "warning: ", stdout);
+	fputs(error ? "error: " : "warning: ", c->out);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	vfprintf(c->out, fmt, ap);
 	va_end(ap);
-	putchar('\n');
+	putc('\n', c->out);
 }
 
 static void check_ingest(struct check *c)
@@ -129,17 +131,15 @@ static void check_spool(struct check *c)
 	sp_free(dir);
 }
 
-int check_main(int argc, char **argv)
+/* All that can be found out without the network. */
+static int check_here(const char *path, FILE *out)
 {
-	const char *path = NULL;
 	struct conf *conf = NULL;
 	struct settings *s = NULL;
 	struct keys_dir *dir = NULL;
 	struct sp_why why;
-	if (!config_option(argc, argv, &path))
-		return SP_EXIT_USAGE;
 	if (config_read(path, &conf, &s, &why) != SP_OK) {
-		printf("error: %s\n", why.text);
+		fprintf(out, "error: %s\n", why.text);
 		return SP_EXIT_CONFIG;
 	}
 	if (s->ingest_keys_dir) {
@@ -147,11 +147,11 @@ int check_main(int argc, char **argv)
 		enum sp_status status = keys_dir_new(&conf, main_only->ingest_keys_dir, SP_ROLE_ALL, false, &dir, &s, &why);
 		settings_free(&main_only);
 		if (status != SP_OK) {
-			printf("error: %s\n", why.text);
+			fprintf(out, "error: %s\n", why.text);
 			return SP_EXIT_CONFIG;
 		}
 	}
-	struct check c = {.s = s};
+	struct check c = {.s = s, .out = out};
 	struct accounts *accounts = NULL;
 	if (s->convert_account_labels_file && accounts_read(s->convert_account_labels_file, &accounts, &why) != SP_OK)
 		say(&c, true, "convert.account_labels_file: %s", why.text);
@@ -160,11 +160,41 @@ int check_main(int argc, char **argv)
 	check_spool(&c);
 	for (size_t i = 0; i < s->n_dests; i++)
 		check_destination(&c, &s->dests[i]);
-	printf("%s: %u errors, %u warnings; deliveries on %s%s with %zu keys, spool %s (%lld MiB), %zu destinations\n",
+	fprintf(out, "%s: %u errors, %u warnings; deliveries on %s%s with %zu keys, spool %s (%lld MiB), %zu destinations\n",
 		c.errors ? "not usable" : "good", c.errors, c.warnings, s->ingest_listen, s->ingest_tls_cert ? " (TLS)" : "", s->n_keys,
 		s->spool_dir, (long long)(s->spool_max >> 20), s->n_dests);
 	conf_free(&conf);
 	keys_dir_free(&dir);
 	settings_free(&s);
 	return c.errors ? SP_EXIT_CONFIG : SP_EXIT_OK;
+}
+
+int check_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"connect", no_argument, NULL, 'n'},
+		{"write-probe", no_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'}, {0}};
+	const char *path = NULL;
+	bool connect = false, wrong = false, write_probe = false, json = false;
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		path = o == 'c' ? optarg : path;
+		connect |= o == 'n';
+		write_probe |= o == 'w';
+		json |= o == 'j';
+		wrong |= o == '?';
+	}
+	if (wrong || optind != argc || ((write_probe || json) && !connect)) {
+		fputs("usage: standpipe check [--config FILE] [--connect [--write-probe] [--json]]\n", stderr);
+		return SP_EXIT_USAGE;
+	}
+	int status = check_here(path, json ? stderr : stdout);
+	if (status != SP_EXIT_OK || !connect)
+		return status;
+	fflush(stdout);
+	/* Credentials and the way out are ship's. */
+	const char *args[] = {"connect", write_probe ? "--write-probe" : NULL, json ? "--json" : NULL, path ? "--config" : NULL, path};
+	int n = 0;
+	for (size_t i = 0; i < sizeof args / sizeof args[0]; i++)
+		if (args[i])
+			args[n++] = args[i];
+	return exec_role(n, (char **)(uintptr_t)args, "ship", true);
 }

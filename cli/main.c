@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int exec_role(int argc, char **argv, const char *role, bool keep_verb);
-
 static int ingest_verb(int argc, char **argv)
 {
 	return exec_role(argc, argv, "ingest", false);
@@ -42,7 +40,7 @@ static const struct verb {
 	int (*fn)(int argc, char **argv);
 } verbs[] = {
 	{"run", "[--config FILE]", "start ingest, convert and ship on this machine, and watch them", run_main},
-	{"check", "[--config FILE]", "say what is wrong with a configuration, with file, line and what would be right", check_main},
+	{"check", "[--config FILE] [--connect [--write-probe] [--json]]", "say what is wrong with a configuration, with file, line and what would be right; --connect asks every destination what it takes", check_main},
 	{"status", "[--json | --ready] [--config FILE]", "is it ready? what waits, for whom, and why", status_main},
 	{"keys", "new | rotate | retire NAME [--dir DIR] [--config FILE]", "make an access key and print it once; its hash goes into ingest.keys_dir", keys_main},
 	{"send", "URL [--key-file FILE] [FILE ... | --generate]", "deliver as Firehose does: captured bodies or generated metrics", send_main},
@@ -74,8 +72,7 @@ char *libexec_dir(void)
 	return access(probe, X_OK) == 0 ? sp_strdup(self) : sp_asprintf("%s/../libexec/standpipe", self);
 }
 
-/* Becomes the program of a role. keep_verb: the role's program has a mode of that name. */
-static int exec_role(int argc, char **argv, const char *role, bool keep_verb)
+int exec_role(int argc, char **argv, const char *role, bool keep_verb)
 {
 	char *dir = libexec_dir(), *path = sp_asprintf("%s/standpipe-%s", dir, role);
 	char **args = sp_new_array(char *, (size_t)argc + 2);

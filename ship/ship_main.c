@@ -8,6 +8,7 @@
 #include "common/pages.h"
 #include "common/sock.h"
 #include "ship/active.h"
+#include "ship/connect.h"
 #include "ship/intake.h"
 #include "ship/plans.h"
 #include "ship/senders.h"
@@ -306,6 +307,8 @@ int main(int argc, char **argv)
 	int view_fd = -1;
 	bool again = false, emptying = false, usage = false;
 	int64_t empty_ms = EMPTY_MS;
+	if (argc > 1 && strcmp(argv[1], "connect") == 0)
+		return connect_main(argc - 1, argv + 1);
 	if (argc > 1 && argv[1][0] != '-')
 		return tools_main(argc - 1, argv + 1);
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
