@@ -90,8 +90,9 @@ static void publish(struct aws_credentials *c, struct aws_grant *g)
 	c->trouble[0] = c->reported[0] = '\0';
 	c->wait_ms = 0;
 	int64_t left = c->grant.expires_wall_ms - aws_credentials_now_ms(c);
-	if (c->grant.expires_wall_ms)
-		sp_timer_set(c->loop, &c->timer, left / 4 < RENEW_BEFORE_MS ? left - left / 4 : left - RENEW_BEFORE_MS, begin, c);
+	int64_t wait = left / 4 < RENEW_BEFORE_MS ? left - left / 4 : left - RENEW_BEFORE_MS;
+	if (c->grant.expires_wall_ms) /* by a clock that is wrong they may have expired before they came */
+		sp_timer_set(c->loop, &c->timer, left > c->settings->backoff_min ? wait : c->settings->backoff_max, begin, c);
 	sp_log(SP_LOG_INFO, "destination.credentials", sp_f_str("destination", c->settings->name), sp_f_str("source", c->from),
 	    sp_f_str("role", c->settings->sigv4_role_arn), sp_f_i64("good_for_seconds", c->grant.expires_wall_ms ? left / 1000 : -1), SP_LOG_END);
 	sp_metric_set(M_DESTINATION_CREDENTIALS_EXPIRE, SP_L(c->settings->name), (double)(c->grant.expires_wall_ms / 1000));

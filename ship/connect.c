@@ -274,9 +274,14 @@ static void talk_to(struct connect *c, const struct dest_settings *d, const char
 {
 	struct talk t = {.of = c, .settings = d, .steps = json_array()};
 	struct sp_why why;
-	json_array_append_new(c->targets, json_pack("{ss ss* ss so}", "destination", d->name, "lane", lane, "url", d->url, "steps", t.steps));
+	const char *url = d->url ? d->url : "";
+	json_array_append_new(c->targets, json_pack("{ss ss* ss so}", "destination", d->name, "lane", lane, "url", url, "steps", t.steps));
 	if (!c->json)
-		printf("%s%s%s: %s\n", d->name, lane ? "/" : "", lane ? lane : "", d->url);
+		printf("%s%s%s: %s\n", d->name, lane ? "/" : "", lane ? lane : "", url);
+	if (!d->url) {
+		say(&t, WARNING, "url", "not asked: it is the listener for the region of the first stream; logzio.region says which");
+		return;
+	}
 	if (value && d->lanes_header)
 		t.header = sp_asprintf("%s: %s", d->lanes_header, value);
 	if (lane && d->lanes_token) {
@@ -299,7 +304,7 @@ static void talk_to(struct connect *c, const struct dest_settings *d, const char
 static void check_destination(struct connect *c, struct dest_settings *d)
 {
 	const struct sp_map *map = &d->lanes_map;
-	if (!d->url)
+	if (!d->url && d->logzio_region)
 		d->url = sp_strdup(listener_url(sp_str(d->logzio_region)));
 	if (!d->lanes_by)
 		talk_to(c, d, NULL, NULL, true);

@@ -89,6 +89,7 @@ def test_certificates(tmp_path):
 
 
 def test_a_configuration_that_is_wrong_asks_nobody(tmp_path):
+    assert check(tmp_path, {"main": {"receiver": "logzio"}})["main"]["url"][0] == "warning"
     assert "cannot open /nonexistent/token" in check(tmp_path, {"main": {"url": "http://127.0.0.1:1/", "bearer_token_file": "/nonexistent/token"}}, status=78)
 
 
