@@ -207,6 +207,8 @@ void rw2_begin(struct rw2_writer *w)
 {
 	sp_buf_clear(&w->symbols);
 	sp_buf_clear(&w->series);
+	while (w->n_slots > FIRST_SLOTS && w->n_symbols < w->n_slots / 8)
+		w->n_slots /= 2; /* a small body does not pay for the large ones before */
 	memset(w->slots, 0, w->n_slots * sizeof *w->slots);
 	w->n_symbols = 0;
 	w->failed = false;
