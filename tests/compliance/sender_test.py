@@ -324,7 +324,7 @@ ILL = {
         "TestRetryBehavior/may_retry_on_429": again, "Missing/retry_after_is_kept": lambda asked: min(gaps(asked)) >= 1}),
     "status_500": (behaviours.status(500), {
         "TestRetryBehavior/retry_on_500": again,
-        "TestBackoffBehavior/exponential_backoff_on_retries": lambda asked: all(b >= 0.8 * a for a, b in zip(gaps(asked), gaps(asked)[1:])),
+        "TestBackoffBehavior/exponential_backoff_on_retries": lambda asked: all(gap >= 0.2 * 2**i for i, gap in enumerate(gaps(asked))),
         "TestBackoffBehavior/backoff_required": lambda asked: min(gaps(asked)) >= 0.001,
         "TestBackoffBehavior/backoff_max_delay": lambda asked: max(gaps(asked)) <= 60,
         "TestBackoffBehavior/backoff_with_jitter": lambda asked: len(asked) >= 3}),
@@ -383,7 +383,7 @@ def test_receivers_that_answer_badly(ill, name, check):
 
 ALL_ILL = {
     "TestErrorHandling/handle_connection_refused": lambda ill: ill.up and ill.rows["refused"]["reason"] == "unreachable" and ill.rows["refused"]["queued_samples"] == 1,
-    "TestErrorHandling/sender_continues_after_errors": lambda ill: len(ill.asked["well"]) == 1 and ill.exit[0] == 0 and ill.exit[1] < 10,
+    "TestErrorHandling/sender_continues_after_errors": lambda ill: len(ill.asked["well"]) == 1 and ill.exit[0] == 0 and ill.exit[1] < 25,
     "TestNetworkErrors/dns_resolution_failure": lambda ill: ill.up and ill.rows["nowhere"]["reason"] == "unreachable",
     "TestNetworkErrors/invalid_url_scheme": lambda ill: "is not a URL" in ill.invalid,  # refused before anything starts
     "Missing/durability_over_kill": lambda ill: all("aws_ec2_second_sum" in names for names in ill.stored.values()),
