@@ -65,8 +65,8 @@ void destination_failed(struct destination *d, uint64_t epoch, struct ship_rulin
 {
 	if (epoch == d->health.epoch)
 		d->vouched = false;
-	if (a && a->status == 403 && epoch == d->health.epoch && auth_forbidden(d->receiver->auth, a) && d->health.state == HEALTH_OK) {
-		d->health.epoch++; /* whatever else is out was signed the same way */
+	if (a && a->status == 403 && epoch == d->health.epoch && auth_forbidden(d->receiver->auth, a) && d->health.state != HEALTH_PAUSED) {
+		health_disregard(&d->health); /* whatever else is out was signed the same way */
 		return;
 	}
 	health_failed(&d->health, epoch, r, a);
@@ -167,7 +167,7 @@ static void hear_of_secrets(struct destination *d)
 	if (d->secrets_seen == d->receiver->secrets)
 		return;
 	d->secrets_seen = d->receiver->secrets;
-	if (!trouble)
+	if (!trouble || d->health.retry.at == 0) /* without a timer it waited for this */
 		health_probe(&d->health);
 	destination_pump(d);
 }

@@ -110,6 +110,11 @@ void health_sent(struct health *h)
 	h->probe_due = false;
 }
 
+void health_disregard(struct health *h)
+{
+	h->epoch++;
+}
+
 void health_probe(struct health *h)
 {
 	if (h->state == HEALTH_OK)

@@ -49,6 +49,8 @@ void health_rejects_everything(struct health *h, uint64_t epoch, const struct ht
 bool health_is_rejecting(const struct health *h);
 /* The receiver is there and takes requests from us: 2xx, or an answer about data. */
 void health_answered(struct health *h, uint64_t epoch);
+/* What is out now was sent wrongly: its failure says nothing about the receiver. */
+void health_disregard(struct health *h);
 /* Try now, whatever the timer says. */
 void health_probe(struct health *h);
 const char *health_state_name(enum health_state s);
