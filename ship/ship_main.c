@@ -138,13 +138,13 @@ static void on_stop(void *arg)
 
 /* ---- --drain ---- */
 
-/* Lanes are named DESTINATION/LANE. */
+/* Lanes are named DESTINATION/LANE; those of a destination that has none now are nobody's. */
 static bool is_configured(const struct ship *s, const char *name)
 {
 	size_t n = strcspn(name, "/");
 	for (size_t i = 0; i < s->settings->n_dests; i++)
 		if (strncmp(s->settings->dests[i].name, name, n) == 0 && s->settings->dests[i].name[n] == '\0')
-			return true;
+			return name[n] == '\0' || s->settings->dests[i].lanes_by;
 	return false;
 }
 
@@ -216,6 +216,8 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 		status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)
 		status = writer_open(s->loop, s->settings, &s->writer, why);
+	if (status == SP_OK && s->emptying && writer_spool_is_new(s->writer))
+		status = sp_fail(why, SP_IO, "the spool is damaged: it was set aside, and nothing of it is sent");
 	if (status == SP_OK)
 		status = senders_new(s->loop, s->writer, s->settings, &s->senders, why);
 	if (status == SP_OK && !s->emptying)

@@ -30,6 +30,11 @@ uint64_t *spool_counter(struct writer_totals *t, struct sp_bytes name)
 	return NULL;
 }
 
+bool spool_is_new(const struct spool *sp)
+{
+	return sp->is_new;
+}
+
 const uint8_t *spool_id(const struct spool *sp)
 {
 	return sp->id;

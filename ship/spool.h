@@ -45,6 +45,7 @@ uint32_t spool_dest_id(const struct spool *sp, const char *name); /* 0: not know
 const char *spool_dest_name(const struct spool *sp, uint32_t dest);
 uint32_t spool_max_dest_id(const struct spool *sp);
 const uint8_t *spool_id(const struct spool *sp); /* 16 random bytes drawn when the file was made */
+bool spool_is_new(const struct spool *sp); /* there was none, or a damaged one */
 const struct writer_totals *spool_totals(const struct spool *sp, uint32_t dest);
 /* A destination whose totals have changed since they were last asked for here; 0: no further one. */
 uint32_t spool_next_change(struct spool *sp);

@@ -41,6 +41,7 @@ struct spool {
 	struct db *db;
 	uint8_t id[16];
 	bool read_only;
+	bool is_new; /* begun by this process */
 
 	uint64_t max_bytes, low_bytes, min_free_bytes;
 	int64_t dedupe_s, evidence_age_ms;

@@ -277,11 +277,11 @@ static enum sp_status set_poison_aside(struct spool *sp, struct sp_why *why)
 static enum sp_status start(struct spool *sp, const struct settings *s, struct sp_why *why)
 {
 	static const uint8_t none[sizeof sp->id];
-	bool is_new = memcmp(sp->id, none, sizeof none) == 0; /* it has a schema, but was never in use */
+	sp->is_new = memcmp(sp->id, none, sizeof none) == 0; /* it has a schema, but was never in use */
 	spool_begin(sp);
-	bool unclean = !meta_number(sp, "clean") && !is_new;
+	bool unclean = !meta_number(sp, "clean") && !sp->is_new;
 	sp->maybe_below = unclean ? sp->next_seq : (uint64_t)meta_number(sp, "maybe_below");
-	if (is_new) {
+	if (sp->is_new) {
 		SP_BUG_IF(getrandom(sp->id, sizeof sp->id, 0) != (ssize_t)sizeof sp->id);
 		meta_put(sp, "spool_id", db_blob(sp_bytes(sp->id, sizeof sp->id)));
 	}

@@ -164,7 +164,7 @@ enum sp_status tools_show(struct tool *t, const char *id, struct sp_why *why)
 /* ---- export ---- */
 
 struct exported {
-	uint64_t rows, samples;
+	uint64_t rows, samples, unreadable;
 };
 
 static void add_line(struct sp_bytes line, void *arg)
@@ -204,7 +204,8 @@ static enum sp_status export_row(struct tool *t, const json_t *listed, void *arg
 	}
 	json_decref(row);
 	sp_buf_free(&body);
-	return status == SP_NOT_FOUND ? SP_OK : status; /* it was sent, or has expired, meanwhile */
+	e->unreadable += status == SP_BAD_DATA; /* the others may be well */
+	return status == SP_NOT_FOUND || status == SP_BAD_DATA ? SP_OK : status; /* or it was sent, or has expired, meanwhile */
 }
 
 enum sp_status tools_export(struct tool *t, struct sp_why *why)
@@ -213,6 +214,8 @@ enum sp_status tools_export(struct tool *t, struct sp_why *why)
 	enum sp_status status = tools_each(t, export_row, &e, why);
 	if (status == SP_OK && (fflush(stdout) != 0 || ferror(stdout)))
 		status = sp_fail(why, SP_IO, "not all of it could be written");
+	if (status == SP_OK && e.unreadable)
+		status = sp_fail(why, SP_BAD_DATA, "%" PRIu64 " rows could not be read", e.unreadable);
 	fprintf(stderr, "exported %" PRIu64 " rows", e.rows);
 	fprintf(stderr, t->table == INSPECT_QUARANTINE ? "\n" : ", %" PRIu64 " samples\n", e.samples);
 	return status;

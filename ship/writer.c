@@ -412,6 +412,11 @@ const uint8_t *writer_spool_id(const struct writer *w)
 	return spool_id(w->spool);
 }
 
+bool writer_spool_is_new(const struct writer *w)
+{
+	return spool_is_new(w->spool);
+}
+
 bool writer_is_full(const struct writer *w)
 {
 	return w->view.full;

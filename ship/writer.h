@@ -92,6 +92,7 @@ uint32_t writer_dest_id(struct writer *w, const char *name); /* 0: not known */
 uint32_t writer_max_dest_id(struct writer *w);
 const char *writer_dest_name(struct writer *w, uint32_t dest); /* lasts as long as the writer */
 const uint8_t *writer_spool_id(const struct writer *w);            /* 16 bytes */
+bool writer_spool_is_new(const struct writer *w);
 bool writer_is_full(const struct writer *w); /* nothing new is stored now */
 void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
 void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg);

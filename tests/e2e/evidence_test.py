@@ -6,6 +6,8 @@ import subprocess
 import time
 import urllib.parse
 
+import pytest
+
 from lib import cloudwatch, mapping, receiver, relay
 
 QUICK = {"destinations": {"main": {"backoff": {"min": "20ms", "unreachable_max": "100ms", "max": "100ms"}}}}
@@ -72,10 +74,11 @@ def test_dead_letters_are_sent_again_once_the_receiver_takes_them():
         assert r.books()[0] == r.books()[1] and r.metric("standpipe_samples_dropped_total") == 0
 
 
-def test_what_is_purged_is_not_sent_any_more():
+@pytest.mark.parametrize("lanes", [{}, {"by": "account", "header": "X-Scope-OrgID"}], ids=["whole", "lanes"])
+def test_what_is_purged_is_not_sent_any_more(lanes):
     well = [False]
     sink = receiver.Receiver(behave=lambda q: (204, {}, "") if well[0] else (503, {}, "not now"))
-    with relay.Relay(sink.url, QUICK) as r:
+    with relay.Relay(sink.url, {"destinations": {"main": {**QUICK["destinations"]["main"], "lanes": lanes}}} if lanes else QUICK) as r:
         deliver(r, 0)
         waiting = r.metric("standpipe_samples_spooled")
         relay.wait_for(lambda: sink.requests)

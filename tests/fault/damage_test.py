@@ -1,5 +1,9 @@
 """A disk that gives back something else than was written."""
+import json
+import os
+import shutil
 import sqlite3
+import subprocess
 
 from lib import cloudwatch, mapping, receiver, relay
 
@@ -41,3 +45,19 @@ def test_a_database_damaged_while_it_is_not_looked_at_makes_way_for_a_new_one():
         assert kept["kept_as"].endswith(".db") and sqlite3.connect(f"file:{kept['kept_as']}?mode=ro", uri=True).execute("SELECT count(*) FROM meta")
         assert not (r.dir / "spool/damaged").exists()
         assert r.books()[0] == r.books()[1]
+
+
+def test_a_damaged_volume_is_not_taken_for_a_drained_one_and_can_be_exported():
+    sink = receiver.Receiver(behave=lambda q: (503, {}, "not now"))
+    with relay.Relay(sink.url) as r:
+        points = deliver(r, 0) + deliver(r, 1)
+        r.stop()
+        damage(r, "accepted")
+        drain = subprocess.run([r.bin / "standpipe", "ship", "--drain", "--config", r.config], capture_output=True, text=True, timeout=60)
+        assert drain.returncode == 74 and "nothing of it is sent" in drain.stdout + drain.stderr
+        kept, = (r.dir / "spool").glob("spool.corrupt-*.db")
+        os.mkdir(r.dir / "rescue")
+        shutil.copy(kept, r.dir / "rescue/spool.db")
+        r.env["STANDPIPE_SPOOL__DIR"] = str(r.dir / "rescue")
+        rows = [json.loads(line) for line in r.cli("spool", "export", "--destination", "main").splitlines()]
+        assert sum(len(row["contents"]) for row in rows) == sum(map(len, mapping.expected(points).values()))
