@@ -274,7 +274,8 @@ static bool from_file(struct aws_credentials *c)
 	}
 	sp_free(paths[0]);
 	sp_free(paths[1]);
-	if (status == SP_NOT_FOUND)
+	/* Many hosts have a file that only says the region. */
+	if (status == SP_NOT_FOUND || (status == SP_CONFIG && !profile && !d->sigv4_credentials_file))
 		return not_there(c, why.text);
 	if (status == SP_OK)
 		have(c, &g, "shared file");

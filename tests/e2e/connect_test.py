@@ -141,6 +141,8 @@ def test_keys_of_every_source(ask, keys, tmp_path):
     assert "(shared file)" in ask({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")})
     pod = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": keys.url + "/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "pod-token")}
     assert "(container endpoint)" in ask(pod) and keys.asked == [("container", {"authorization": "pod-token"})]
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-1\n")
+    assert "(container endpoint)" in ask({**pod, "AWS_CONFIG_FILE": str(tmp_path / "config")})
     instance = {"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": keys.url + "/"}
     assert "(instance metadata)" in ask(instance) and [w for w, _ in keys.asked] == ["imds-token", "imds", "imds"]
 
