@@ -9,6 +9,7 @@
 #include "common/sock.h"
 #include "ship/active.h"
 #include "ship/connect.h"
+#include "ship/drain.h"
 #include "ship/intake.h"
 #include "ship/plans.h"
 #include "ship/senders.h"
@@ -22,12 +23,8 @@
 #include <zmq.h>
 
 /* On stop: how long answers that are out may still come, and how often that is looked at. */
-#define DRAIN_MS 5000
-#define DRAIN_LOOK_MS 20
-
-/* `--drain`: how often the queues are looked at, and how long it takes at most unless told. */
-#define EMPTY_LOOK_MS 100
-#define EMPTY_MS (3600 * 1000)
+#define STOP_MS 5000
+#define STOP_LOOK_MS 20
 
 struct ship {
 	struct settings *settings;
@@ -41,11 +38,10 @@ struct ship {
 	struct plans *plans;
 	struct sp_admin *admin;
 	struct sp_pages pages;
-	struct sp_timer drain;
+	struct sp_timer stopping;
 	struct sp_mono stopped_at;
-	bool emptying; /* --drain: no intake, and the end when nothing waits */
-	int64_t empty_ms;
-	struct sp_mono started_at;
+	int64_t drain_ms; /* --drain: there is no intake; 0: an ordinary ship */
+	struct drain *drain;
 };
 
 /* ---- admin ---- */
@@ -66,12 +62,12 @@ static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_a
 {
 	struct ship *s = arg;
 	struct sp_buf complaints = {0};
-	bool stopping = s->stopped_at.ms > 0, full = writer_is_full(s->writer), ready = !full && !stopping && !s->emptying;
+	bool stopping = s->stopped_at.ms > 0, full = writer_is_full(s->writer), ready = !full && !stopping && !s->drain_ms;
 	bool strict = sp_eq(req->query, SP_LIT("destinations"));
 	(void)token, (void)content_type;
 	if (senders_complaints(s->senders, &complaints) > 0 && strict)
 		ready = false;
-	sp_buf_str(reply, stopping ? "stopping\n" : s->emptying ? "draining\n" : full ? "spool full\n" : "ready\n");
+	sp_buf_str(reply, stopping ? "stopping\n" : s->drain_ms ? "draining\n" : full ? "spool full\n" : "ready\n");
 	if (strict || sp_eq(req->query, SP_LIT("verbose")))
 		sp_buf_add(reply, sp_buf_view(&complaints));
 	sp_buf_free(&complaints);
@@ -115,78 +111,27 @@ static void on_unauthorized(void *arg, const char *const *keys, size_t n)
 	intake_set_unauthorized(s->intake, keys, n);
 }
 
-static void drain(void *arg)
+static void finish(void *arg)
 {
 	struct ship *s = arg;
 	bool idle = (!s->intake || intake_idle(s->intake)) && senders_idle(s->senders);
-	if (idle || sp_mono_since_ms(s->stopped_at) >= DRAIN_MS)
+	if (idle || sp_mono_since_ms(s->stopped_at) >= STOP_MS)
 		sp_loop_stop(s->loop);
 	else
-		sp_timer_set(s->loop, &s->drain, DRAIN_LOOK_MS, drain, s);
+		sp_timer_set(s->loop, &s->stopping, STOP_LOOK_MS, finish, s);
 }
 
 static void on_stop(void *arg)
 {
 	struct ship *s = arg;
+	if (s->stopped_at.ms > 0)
+		return; /* a drain was told to stop before it was over */
 	s->stopped_at = sp_mono_now();
 	sp_notify("STOPPING=1");
 	if (s->intake)
 		intake_stop(s->intake);
 	senders_stop(s->senders);
-	drain(s);
-}
-
-/* ---- --drain ---- */
-
-/* Lanes are named DESTINATION/LANE; those of a destination that has none now are nobody's. */
-static bool is_configured(const struct ship *s, const char *name)
-{
-	size_t n = strcspn(name, "/");
-	for (size_t i = 0; i < s->settings->n_dests; i++)
-		if (strncmp(s->settings->dests[i].name, name, n) == 0 && s->settings->dests[i].name[n] == '\0')
-			return name[n] == '\0' || s->settings->dests[i].lanes_by;
-	return false;
-}
-
-/* Samples that wait for destinations of the configuration, or for others, which nobody can send. */
-static uint64_t samples_waiting(const struct ship *s, bool configured)
-{
-	uint64_t n = 0;
-	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++)
-		if (is_configured(s, writer_dest_name(s->writer, d)) == configured)
-			n += writer_totals(s->writer, d).spooled;
-	return n;
-}
-
-static void look_if_empty(void *arg)
-{
-	struct ship *s = arg;
-	if (s->stopped_at.ms > 0)
-		return;
-	if (samples_waiting(s, true) == 0 || sp_mono_since_ms(s->started_at) >= s->empty_ms)
-		on_stop(s);
-	else
-		sp_timer_set(s->loop, &s->drain, EMPTY_LOOK_MS, look_if_empty, s);
-}
-
-/* What is left, in the log and as the exit code. */
-static int emptied(const struct ship *s)
-{
-	writer_metrics(s->writer);
-	uint64_t waiting = samples_waiting(s, true), removed = samples_waiting(s, false);
-	for (uint32_t d = 1; d <= writer_max_dest_id(s->writer); d++) {
-		uint64_t samples = writer_totals(s->writer, d).spooled;
-		const char *name = writer_dest_name(s->writer, d);
-		if (samples)
-			sp_log(SP_LOG_WARN, "ship.not_drained", sp_f_str("destination", name), sp_f_u64("samples", samples),
-			    sp_f_str("msg", is_configured(s, name) ? "it did not take all of them in time"
-								   : "the configuration has no such destination"),
-			    SP_LOG_END);
-	}
-	sp_log(SP_LOG_INFO, "ship.drained", sp_f_u64("samples_left", waiting + removed),
-	    sp_f_u64("dead_letters", (uint64_t)sp_metric_value(M_DEADLETTER_ITEMS, NULL)),
-	    sp_f_u64("quarantined", (uint64_t)sp_metric_value(M_QUARANTINE_ITEMS, NULL)), SP_LOG_END);
-	return waiting ? SP_EXIT_UNFINISHED : removed ? SP_EXIT_FAILED : SP_EXIT_OK;
+	finish(s);
 }
 
 static void on_reload(void *arg)
@@ -210,19 +155,19 @@ static void connect_intake(struct ship *s)
 static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 {
 	enum sp_status status = plan_check(s->settings, why);
-	if (status == SP_OK && s->emptying)
+	if (status == SP_OK && s->drain_ms)
 		status = spool_exists(s->settings, why);
 	if (status == SP_OK)
 		status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)
 		status = writer_open(s->loop, s->settings, &s->writer, why);
-	if (status == SP_OK && s->emptying && writer_spool_is_new(s->writer))
-		status = sp_fail(why, SP_IO, "the spool is damaged: it was set aside, and nothing of it is sent");
+	if (status == SP_OK && s->drain_ms)
+		status = drain_new(s->loop, s->writer, s->settings, s->drain_ms, on_stop, s, &s->drain, why);
 	if (status == SP_OK)
 		status = senders_new(s->loop, s->writer, s->settings, &s->senders, why);
-	if (status == SP_OK && !s->emptying)
+	if (status == SP_OK && !s->drain_ms)
 		status = intake_new(s->loop, s->zmq, s->settings, s->writer, &s->intake, why);
-	if (status == SP_OK && !s->emptying)
+	if (status == SP_OK && !s->drain_ms)
 		status = plans_new(s->loop, s->settings, s->keys, s->writer, s->intake, s->senders, &s->plans, why);
 	if (status == SP_OK)
 		status = open_admin(s, why);
@@ -233,9 +178,7 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 			active_add_dest(s->active, writer_dest_id(s->writer, name), name);
 		}
 		senders_set_active(s->senders, s->active);
-		if (s->emptying)
-			sp_timer_set(s->loop, &s->drain, 0, look_if_empty, s); /* a loop that does not run yet cannot be stopped */
-		else
+		if (!s->drain_ms)
 			connect_intake(s);
 		senders_start(s->senders);
 	}
@@ -245,6 +188,7 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 /* What was committed is answered, what is out is marked: the writer closes before those it answers are gone. */
 static void ship_close(struct ship *s)
 {
+	drain_free(&s->drain);
 	if (s->senders)
 		senders_close(s->senders);
 	writer_close(&s->writer);
@@ -271,11 +215,10 @@ static int exit_code(enum sp_status status)
 	}
 }
 
-/* empty_ms 0: an ordinary ship; else the spool is drained within this time. */
-static int run(struct settings *settings, struct keys_dir *keys, int64_t empty_ms)
+static int run(struct settings *settings, struct keys_dir *keys, int64_t drain_ms)
 {
 	struct ship s = {.settings = settings, .keys = keys, .loop = sp_loop_new(), .zmq = zmq_ctx_new(),
-	    .emptying = empty_ms > 0, .empty_ms = empty_ms, .started_at = sp_mono_now()};
+	    .drain_ms = drain_ms};
 	struct sp_why why = {.text = ""};
 	SP_BUG_IF(!s.zmq);
 	sp_metric_set(M_BUILD_INFO, SP_L(STANDPIPE_VERSION), 1);
@@ -291,7 +234,7 @@ static int run(struct settings *settings, struct keys_dir *keys, int64_t empty_m
 		sp_log(SP_LOG_ERROR, "ship.cannot_start", sp_f_str("reason", sp_status_name(status)),
 		    sp_f_str("msg", why.text), SP_LOG_END);
 	}
-	int result = status != SP_OK ? exit_code(status) : s.emptying ? emptied(&s) : SP_EXIT_OK;
+	int result = status != SP_OK ? exit_code(status) : s.drain ? drain_result(s.drain) : SP_EXIT_OK;
 	ship_close(&s);
 	return result;
 }
@@ -307,8 +250,8 @@ int main(int argc, char **argv)
 	    {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	const char *config = NULL;
 	int view_fd = -1;
-	bool again = false, emptying = false, usage = false;
-	int64_t empty_ms = EMPTY_MS;
+	bool again = false, drains = false, usage = false;
+	int64_t drain_ms = DRAIN_TIMEOUT_MS;
 	if (argc > 1 && strcmp(argv[1], "connect") == 0)
 		return connect_main(argc - 1, argv + 1);
 	if (argc > 1 && argv[1][0] != '-')
@@ -325,10 +268,10 @@ int main(int argc, char **argv)
 			again = true;
 			break;
 		case 'd':
-			emptying = true;
+			drains = true;
 			break;
 		case 't':
-			usage |= !time_parse(optarg, &empty_ms) || empty_ms <= 0;
+			usage |= !time_parse(optarg, &drain_ms) || drain_ms <= 0;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -345,5 +288,5 @@ int main(int argc, char **argv)
 	struct settings *settings = settings_for_role(SP_ROLE_SHIP, config, view_fd, again, &keys);
 	settings_start_log(settings, "ship", -1);
 	srandom((unsigned)sp_wall_ms() ^ (unsigned)getpid() << 16); /* jitter, nothing else */
-	return run(settings, keys, emptying ? empty_ms : 0);
+	return run(settings, keys, drains ? drain_ms : 0);
 }
