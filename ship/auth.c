@@ -66,7 +66,8 @@ static enum sp_status read_line(const struct dest_settings *d, const struct secr
 	if (status == SP_OK && !fits_header(sp_buf_view(&text)))
 		status = sp_fail(why, SP_CONFIG, "%s is empty or has bytes that cannot stand in a header", s->path);
 	if (status == SP_OK)
-		*out = s->name ? sp_asprintf("%s: %.*s", s->name, (int)text.n, (const char *)text.p) : authorization(d, sp_buf_view(&text));
+		*out = s->name ? sp_asprintf("%s: %.*s", s->name, (int)text.n, (const char *)text.p)
+			       : authorization(d, sp_buf_view(&text));
 	if (text.p)
 		explicit_bzero(text.p, text.n);
 	sp_buf_free(&text);
@@ -80,8 +81,8 @@ static void on_keys(void *arg)
 	a->changed(a->arg);
 }
 
-enum sp_status auth_new(struct sp_loop *l, struct http_client *c, const struct http_target *t, const struct dest_settings *d,
-    void (*changed)(void *arg), void *arg, struct auth **out, struct sp_why *why)
+enum sp_status auth_new(struct sp_loop *l, struct http_client *c, const struct http_target *t,
+    const struct dest_settings *d, void (*changed)(void *arg), void *arg, struct auth **out, struct sp_why *why)
 {
 	struct auth *a = sp_new(struct auth);
 	const char *path = d->bearer_token_file	   ? d->bearer_token_file
@@ -96,7 +97,8 @@ enum sp_status auth_new(struct sp_loop *l, struct http_client *c, const struct h
 	if (path)
 		a->secrets[a->n_secrets++] = (struct secret){.path = path};
 	for (size_t i = 0; i < d->header_files.n; i++)
-		a->secrets[a->n_secrets++] = (struct secret){.path = d->header_files.values[i], .name = d->header_files.names[i]};
+		a->secrets[a->n_secrets++] =
+		    (struct secret){.path = d->header_files.values[i], .name = d->header_files.names[i]};
 	for (size_t i = 0; i < a->n_secrets && status == SP_OK; i++) {
 		sp_watch_changed(&a->secrets[i].seen, a->secrets[i].path);
 		status = read_line(d, &a->secrets[i], &a->secrets[i].line, why);
@@ -143,8 +145,8 @@ void auth_describe(const struct auth *a, struct sp_buf *out)
 {
 	const struct dest_settings *d = a->settings;
 	if (a->aws)
-		sp_buf_printf(out, "AWS access keys (%s%s%s), region %s", aws_credentials_source(a->aws), d->sigv4_role_arn ? ", as " : "",
-		    d->sigv4_role_arn ? d->sigv4_role_arn : "", d->sigv4_region);
+		sp_buf_printf(out, "AWS access keys (%s%s%s), region %s", aws_credentials_source(a->aws),
+		    d->sigv4_role_arn ? ", as " : "", d->sigv4_role_arn ? d->sigv4_role_arn : "", d->sigv4_region);
 	else
 		sp_buf_str(out, d->basic_auth_username	? "user name and password"
 				: d->authorization_type ? d->authorization_type
@@ -162,8 +164,11 @@ const char *const *auth_lines(struct auth *a, struct sp_bytes body)
 		a->lines[n++] = a->secrets[i].line;
 	struct aws_keys keys;
 	if (a->aws && aws_credentials_keys(a->aws, &keys)) {
-		struct sigv4_request r = {
-		    .method = "POST", .host = a->place->host, .path = a->place->path, .query = a->place->query, .body = body};
+		struct sigv4_request r = {.method = "POST",
+		    .host = a->place->host,
+		    .path = a->place->path,
+		    .query = a->place->query,
+		    .body = body};
 		sigv4_lines_free(a->signature);
 		sigv4_sign(&r, &keys, a->settings->sigv4_region, "aps", aws_credentials_now_ms(a->aws), a->signature);
 		for (size_t i = 0; i < SIGV4_LINES && a->signature[i]; i++)
@@ -181,8 +186,8 @@ static bool secret_poll(const struct dest_settings *d, struct secret *s)
 		return false;
 	if (read_line(d, s, &line, &why) != SP_OK) {
 		if (!s->reported)
-			sp_log(SP_LOG_WARN, "destination.secret_unusable", sp_f_str("destination", d->name), sp_f_str("msg", why.text),
-			    SP_LOG_END);
+			sp_log(SP_LOG_WARN, "destination.secret_unusable", sp_f_str("destination", d->name),
+			    sp_f_str("msg", why.text), SP_LOG_END);
 		s->reported = true;
 		return false;
 	}

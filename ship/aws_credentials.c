@@ -92,10 +92,13 @@ static void publish(struct aws_credentials *c, struct aws_grant *g)
 	int64_t left = c->grant.expires_wall_ms - aws_credentials_now_ms(c);
 	int64_t wait = left / 4 < RENEW_BEFORE_MS ? left - left / 4 : left - RENEW_BEFORE_MS;
 	if (c->grant.expires_wall_ms) /* by a clock that is wrong they may have expired before they came */
-		sp_timer_set(c->loop, &c->timer, left > c->settings->backoff_min ? wait : c->settings->backoff_max, begin, c);
-	sp_log(SP_LOG_INFO, "destination.credentials", sp_f_str("destination", c->settings->name), sp_f_str("source", c->from),
-	    sp_f_str("role", c->settings->sigv4_role_arn), sp_f_i64("good_for_seconds", c->grant.expires_wall_ms ? left / 1000 : -1), SP_LOG_END);
-	sp_metric_set(M_DESTINATION_CREDENTIALS_EXPIRE, SP_L(c->settings->name), (double)(c->grant.expires_wall_ms / 1000));
+		sp_timer_set(
+		    c->loop, &c->timer, left > c->settings->backoff_min ? wait : c->settings->backoff_max, begin, c);
+	sp_log(SP_LOG_INFO, "destination.credentials", sp_f_str("destination", c->settings->name),
+	    sp_f_str("source", c->from), sp_f_str("role", c->settings->sigv4_role_arn),
+	    sp_f_i64("good_for_seconds", c->grant.expires_wall_ms ? left / 1000 : -1), SP_LOG_END);
+	sp_metric_set(
+	    M_DESTINATION_CREDENTIALS_EXPIRE, SP_L(c->settings->name), (double)(c->grant.expires_wall_ms / 1000));
 	ended(c);
 }
 
@@ -125,7 +128,8 @@ static void ask_sts(struct aws_credentials *c)
 	const char *lines[SIGV4_LINES + 1] = {"Content-Type: application/x-www-form-urlencoded"};
 	char *signature[SIGV4_LINES] = {NULL};
 	char *url = told ? sp_strdup(told)
-			 : sp_asprintf("https://sts.%s.amazonaws.com%s/", c->region, strncmp(c->region, "cn-", 3) == 0 ? ".cn" : "");
+			 : sp_asprintf("https://sts.%s.amazonaws.com%s/", c->region,
+			       strncmp(c->region, "cn-", 3) == 0 ? ".cn" : "");
 	const char *start = strstr(url, "://"), *host_at = start ? start + 3 : url, *path = strchr(host_at, '/');
 	char *host = sp_strndup(host_at, path ? (size_t)(path - host_at) : strlen(host_at));
 	if (c->source.id) {
@@ -188,8 +192,8 @@ static void on_sts(void *arg, const struct http_answer *a)
 
 /* ---- sources ----
  *
- * Each returns false when it is not there, having said so in c->missing; true when the attempt has ended or goes on with an
- * answer. */
+ * Each returns false when it is not there, having said so in c->missing; true when the attempt has ended or goes on
+ * with an answer. */
 
 static bool not_there(struct aws_credentials *c, const char *what)
 {
@@ -204,7 +208,8 @@ static bool from_environment(struct aws_credentials *c)
 	if (!id && !secret)
 		return not_there(c, "AWS_ACCESS_KEY_ID is not set");
 	if (!id || !secret) {
-		fail(c, "%s is set and %s is not", id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY", id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
+		fail(c, "%s is set and %s is not", id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
+		    id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
 		return true;
 	}
 	struct aws_grant g = {sp_strdup(id), sp_strdup(secret), token ? sp_strdup(token) : NULL, 0};
@@ -304,10 +309,12 @@ static void on_container(void *arg, const struct http_answer *a)
 	on_keys(arg, a, "container endpoint");
 }
 
-/* Who answers there gets a secret and hands out keys: either it proves who it is, or it is this host or its platform. */
+/* Who answers there gets a secret and hands out keys: either it proves who it is, or it is this host or its platform.
+ */
 static bool is_trusted(const char *url)
 {
-	static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
+	static const char *const hosts[] = {
+	    "127.0.0.1", "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
 	if (strncmp(url, "https://", 8) == 0)
 		return true;
 	for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
@@ -320,14 +327,19 @@ static bool is_trusted(const char *url)
 
 static bool from_container(struct aws_credentials *c)
 {
-	const char *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), *full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-		   *path = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), *token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+	const char *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+		   *full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+		   *path = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+		   *token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
 	struct sp_buf pass = {0};
 	struct sp_why why;
 	if (!relative && !full)
 		return not_there(c, "AWS_CONTAINER_CREDENTIALS_FULL_URI is not set");
 	if (!relative && !is_trusted(full)) {
-		fail(c, "AWS_CONTAINER_CREDENTIALS_FULL_URI %.100s: plain http only to this host, 169.254.170.2 and 169.254.170.23", full);
+		fail(c,
+		    "AWS_CONTAINER_CREDENTIALS_FULL_URI %.100s: plain http only to this host, 169.254.170.2 and "
+		    "169.254.170.23",
+		    full);
 	} else if (path && secret_read(path, &pass, &why) != SP_OK) {
 		fail(c, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: %s", why.text);
 	} else {
@@ -352,13 +364,20 @@ static bool from_container(struct aws_credentials *c)
 
 static void ask_metadata(struct aws_credentials *c, const char *method, const char *path, http_done_fn done)
 {
-	const char *told = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"), *mode = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
-	const char *host = told ? told : mode && strcmp(mode, "IPv6") == 0 ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
+	const char *told = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+		   *mode = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
+	const char *host = told				       ? told
+			   : mode && strcmp(mode, "IPv6") == 0 ? "http://[fd00:ec2::254]"
+							       : "http://169.254.169.254";
 	size_t n = strlen(host);
 	char *url = sp_asprintf("%.*s%s", (int)(n && host[n - 1] == '/' ? n - 1 : n), host, path);
-	char *line = c->pass ? sp_asprintf("X-aws-ec2-metadata-token: %s", c->pass) : sp_strdup("X-aws-ec2-metadata-token-ttl-seconds: 300");
-	struct http_call call = {
-	    .method = method, .url = url, .lines = (const char *[]){line, NULL}, .timeout_ms = METADATA_TIMEOUT_MS, .direct = true};
+	char *line = c->pass ? sp_asprintf("X-aws-ec2-metadata-token: %s", c->pass)
+			     : sp_strdup("X-aws-ec2-metadata-token-ttl-seconds: 300");
+	struct http_call call = {.method = method,
+	    .url = url,
+	    .lines = (const char *[]){line, NULL},
+	    .timeout_ms = METADATA_TIMEOUT_MS,
+	    .direct = true};
 	http_call(c->http, &call, done, c);
 	sp_free_secret(&line);
 	sp_free(url);
@@ -403,7 +422,8 @@ static void on_pass(void *arg, const struct http_answer *a)
 		return;
 	}
 	aws_error_words(a->words, words, sizeof words);
-	fail(c, "no credentials: %.*s; instance metadata gives no token: %s%s", (int)c->missing.n, (const char *)c->missing.p, words,
+	fail(c, "no credentials: %.*s; instance metadata gives no token: %s%s", (int)c->missing.n,
+	    (const char *)c->missing.p, words,
 	    a->transport == SHIP_ANSWERED ? "" : " (to a container only with a hop limit of 2)");
 }
 
@@ -419,7 +439,8 @@ static bool from_metadata(struct aws_credentials *c)
 
 static void begin(void *arg)
 {
-	static bool (*const sources[])(struct aws_credentials *) = {from_environment, from_web_identity, from_file, from_container, from_metadata};
+	static bool (*const sources[])(struct aws_credentials *) = {
+	    from_environment, from_web_identity, from_file, from_container, from_metadata};
 	struct aws_credentials *c = arg;
 	bool only_file = c->settings->sigv4_profile || c->settings->sigv4_credentials_file;
 	sp_timer_cancel(c->loop, &c->timer);
@@ -436,7 +457,8 @@ struct aws_credentials *aws_credentials_new(struct sp_loop *l, struct http_clien
     const char *region, void (*changed)(void *arg), void *arg)
 {
 	struct aws_credentials *c = sp_new(struct aws_credentials);
-	*c = (struct aws_credentials){.loop = l, .http = http, .settings = d, .region = region, .changed = changed, .arg = arg, .from = "none"};
+	*c = (struct aws_credentials){
+	    .loop = l, .http = http, .settings = d, .region = region, .changed = changed, .arg = arg, .from = "none"};
 	aws_credentials_renew(c);
 	return c;
 }
@@ -475,7 +497,8 @@ bool aws_credentials_heard(struct aws_credentials *c, int64_t date_ms)
 	if (off > -SKEW_MATTERS_MS && off < SKEW_MATTERS_MS)
 		return false;
 	c->skew_ms += off;
-	sp_log(SP_LOG_WARN, "destination.clock_skew", sp_f_str("destination", c->settings->name), sp_f_i64("seconds", c->skew_ms / 1000),
+	sp_log(SP_LOG_WARN, "destination.clock_skew", sp_f_str("destination", c->settings->name),
+	    sp_f_i64("seconds", c->skew_ms / 1000),
 	    sp_f_str("msg", "this machine's clock is wrong; requests are signed with the receiver's time"), SP_LOG_END);
 	return true;
 }

@@ -1,9 +1,9 @@
 /* aws_credentials - access keys for signing, from where AWS' own programs take them, renewed before they expire.
  *
- * Asked in this order, and the first one that is there must do: the environment (AWS_ACCESS_KEY_ID, ...); a web identity
- * (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN) by STS; the profile of a shared file; a container's endpoint (ECS, EKS Pod
- * Identity); instance metadata (IMDSv2). sigv4.profile and sigv4.credentials_file mean the file and nothing else. With
- * sigv4.role_arn those keys only serve to assume that role.
+ * Asked in this order, and the first one that is there must do: the environment (AWS_ACCESS_KEY_ID, ...); a web
+ * identity (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN) by STS; the profile of a shared file; a container's endpoint
+ * (ECS, EKS Pod Identity); instance metadata (IMDSv2). sigv4.profile and sigv4.credentials_file mean the file and
+ * nothing else. With sigv4.role_arn those keys only serve to assume that role.
  *
  * All of it happens on the loop. While a renewal fails the former keys stay in use, and it is tried again after
  * backoff.min, doubling to backoff.max. One thread, the loop's.
@@ -18,7 +18,8 @@
 
 struct aws_credentials;
 
-/* changed is called when an attempt has ended, from the loop, never from inside. The settings and region must outlive it. */
+/* changed is called when an attempt has ended, from the loop, never from inside. The settings and region must outlive
+ * it. */
 struct aws_credentials *aws_credentials_new(struct sp_loop *l, struct http_client *c, const struct dest_settings *d,
     const char *region, void (*changed)(void *arg), void *arg);
 /* After http_client_free. */

@@ -51,13 +51,15 @@ static char *json_text(const json_t *root, const char *name)
 enum sp_status aws_grant_from_json(struct sp_bytes text, struct aws_grant *out, struct sp_why *why)
 {
 	json_t *root = json_loadb((const char *)text.p, text.n, 0, NULL);
-	struct aws_grant g = {json_text(root, "AccessKeyId"), json_text(root, "SecretAccessKey"), json_text(root, "Token"), 0};
+	struct aws_grant g = {
+	    json_text(root, "AccessKeyId"), json_text(root, "SecretAccessKey"), json_text(root, "Token"), 0};
 	enum sp_status status = finish(&g, json_string_value(json_object_get(root, "Expiration")), out, why);
 	json_decref(root);
 	return status;
 }
 
-/* The text of the first <name>...</name>, which may hold no element and no entity: keys never do. Empty when there is none. */
+/* The text of the first <name>...</name>, which may hold no element and no entity: keys never do. Empty when there is
+ * none. */
 static struct sp_bytes element(struct sp_bytes xml, const char *name)
 {
 	char tag[64];
@@ -82,7 +84,8 @@ static char *element_text(struct sp_bytes xml, const char *name)
 
 enum sp_status aws_grant_from_sts(struct sp_bytes xml, struct aws_grant *out, struct sp_why *why)
 {
-	struct aws_grant g = {element_text(xml, "AccessKeyId"), element_text(xml, "SecretAccessKey"), element_text(xml, "SessionToken"), 0};
+	struct aws_grant g = {element_text(xml, "AccessKeyId"), element_text(xml, "SecretAccessKey"),
+	    element_text(xml, "SessionToken"), 0};
 	char *expiration = element_text(xml, "Expiration");
 	if (!g.token || !expiration)
 		sp_free_secret(&g.id);
@@ -115,7 +118,8 @@ static bool is_section(struct sp_bytes line, const char *profile)
 	return sp_eq(name, sp_str(profile));
 }
 
-enum sp_status aws_grant_from_profile(struct sp_bytes text, const char *profile, struct aws_grant *out, struct sp_why *why)
+enum sp_status aws_grant_from_profile(
+    struct sp_bytes text, const char *profile, struct aws_grant *out, struct sp_why *why)
 {
 	struct aws_grant g = {0};
 	bool inside = false, found = false;
@@ -141,14 +145,17 @@ enum sp_status aws_grant_from_profile(struct sp_bytes text, const char *profile,
 		return sp_fail(why, SP_NOT_FOUND, "no profile %s", profile);
 	if (finish(&g, NULL, out, why) != SP_OK)
 		return sp_fail(why, SP_CONFIG,
-		    "profile %s has no aws_access_key_id and aws_secret_access_key, and nothing else is read there: a role to assume is sigv4.role_arn", profile);
+		    "profile %s has no aws_access_key_id and aws_secret_access_key, and nothing else is read there: a "
+		    "role to assume is sigv4.role_arn",
+		    profile);
 	return SP_OK;
 }
 
 void aws_error_words(struct sp_bytes text, char *out, size_t n)
 {
 	struct sp_bytes code = element(text, "Code"), message = element(text, "Message");
-	int len = code.n ? snprintf(out, n, "%.*s: %.*s", (int)code.n, (const char *)code.p, (int)message.n, (const char *)message.p)
+	int len = code.n ? snprintf(out, n, "%.*s: %.*s", (int)code.n, (const char *)code.p, (int)message.n,
+			       (const char *)message.p)
 			 : snprintf(out, n, "%.*s", (int)(text.n < 160 ? text.n : 160), (const char *)text.p);
 	for (char *c = out; len > 0 && *c; c++)
 		if (*c < ' ' || *c >= 0x7f)

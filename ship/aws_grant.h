@@ -1,4 +1,5 @@
-/* aws_grant - access keys out of what AWS' services and files say: JSON of the metadata services, XML of STS, shared files.
+/* aws_grant - access keys out of what AWS' services and files say: JSON of the metadata services, XML of STS, shared
+ * files.
  *
  * Strict: what is not exactly there is refused, and no text of an answer that holds keys gets into an error. Pure
  * functions, any thread.

@@ -56,8 +56,8 @@ static void SP_PRINTF(4, 5) say(struct talk *t, enum result result, const char *
 		if (*c < ' ' || *c >= 0x7f)
 			*c = ' ';
 	t->of->results[result]++;
-	json_array_append_new(t->steps, json_pack("{ss ss ss sI}", "step", step, "result", result_names[result], "text", text, "http_status",
-					    (json_int_t)t->answer.status));
+	json_array_append_new(t->steps, json_pack("{ss ss ss sI}", "step", step, "result", result_names[result], "text",
+					    text, "http_status", (json_int_t)t->answer.status));
 	if (!t->of->json)
 		printf("  %-8s %s: %s\n", result_names[result], step, text);
 }
@@ -123,7 +123,8 @@ static bool authenticates(struct talk *t)
 		return false;
 	}
 	auth_describe(t->auth, &what);
-	say(t, GOOD, "authentication", "%.*s%s", (int)what.n, (const char *)what.p, t->token ? ", and the access key as bearer token" : "");
+	say(t, GOOD, "authentication", "%.*s%s", (int)what.n, (const char *)what.p,
+	    t->token ? ", and the access key as bearer token" : "");
 	sp_buf_free(&what);
 	return true;
 }
@@ -138,14 +139,17 @@ static const char *advice(const struct talk *t)
 			   ? "; wrong credentials, or no tenant: headers or lanes.header"
 			   : "; wrong or missing credentials";
 	case 403:
-		return d->sigv4_region ? "; does the role have aps:RemoteWrite on this workspace?" : "; these credentials may not write there";
+		return d->sigv4_region ? "; does the role have aps:RemoteWrite on this workspace?"
+				       : "; these credentials may not write there";
 	case 404:
 	case 405:
 		return "; is the path of the URL right?";
 	case 0:
 		return "";
 	default:
-		return t->answer.status >= 300 && t->answer.status < 400 ? "; redirects are not followed: use the address it leads to" : "";
+		return t->answer.status >= 300 && t->answer.status < 400
+			   ? "; redirects are not followed: use the address it leads to"
+			   : "";
 	}
 }
 
@@ -156,12 +160,13 @@ static bool answers(struct talk *t)
 	struct ship_ruling r = ask(t, sp_buf_view(&nothing), RW_1);
 	sp_buf_free(&nothing);
 	const char *tls = strncmp(t->settings->url, "https", 5) != 0 ? "without TLS"
-			  : t->settings->tls_insecure		      ? "TLS, its certificate not checked"
-								      : "TLS, its certificate is good";
+			  : t->settings->tls_insecure		     ? "TLS, its certificate not checked"
+								     : "TLS, its certificate is good";
 	if (r.verdict == SHIP_DELIVERED)
 		say(t, GOOD, "remote write 1.0", "%d in %.0f ms, %s", t->answer.status, t->answer.seconds * 1000, tls);
 	else if (r.verdict == SHIP_DATA)
-		say(t, WARNING, "remote write 1.0", "%d %s, to a request without samples; --write-probe says more", t->answer.status, t->words);
+		say(t, WARNING, "remote write 1.0", "%d %s, to a request without samples; --write-probe says more",
+		    t->answer.status, t->words);
 	else if (t->answer.transport != SHIP_ANSWERED)
 		say(t, FAILED, "connection", "%s: %s", r.reason, t->words);
 	else
@@ -179,13 +184,16 @@ static enum rw_version find_version(struct talk *t)
 	bool wanted = strcmp(setting, "1.0") != 0, understood = false;
 	rw2_begin(w);
 	if (rw2_finish(w, &nothing, &why) == SP_OK)
-		understood = ask(t, sp_buf_view(&nothing), RW_2).verdict == SHIP_DELIVERED && t->answer.samples_written >= 0;
+		understood =
+		    ask(t, sp_buf_view(&nothing), RW_2).verdict == SHIP_DELIVERED && t->answer.samples_written >= 0;
 	rw2_writer_free(&w);
 	sp_buf_free(&nothing);
 	if (understood)
-		say(t, GOOD, "remote write 2.0", "taken%s", wanted ? "" : "; protocol: 2.0 would carry type, help and unit of metrics too");
+		say(t, GOOD, "remote write 2.0", "taken%s",
+		    wanted ? "" : "; protocol: 2.0 would carry type, help and unit of metrics too");
 	else
-		say(t, strcmp(setting, "2.0") == 0 ? WARNING : GOOD, "remote write 2.0", "not taken (%d%s), so it gets 1.0", t->answer.status,
+		say(t, strcmp(setting, "2.0") == 0 ? WARNING : GOOD, "remote write 2.0",
+		    "not taken (%d%s), so it gets 1.0", t->answer.status,
 		    t->answer.status / 100 == 2 ? ", no Written header" : "");
 	return wanted && understood ? RW_2 : RW_1;
 }
@@ -239,8 +247,8 @@ static void write_samples(struct talk *t, enum rw_version version)
 	if (older.verdict == SHIP_DELIVERED)
 		say(t, GOOD, "sample out of order", "%d; one minute older than the last", t->answer.status);
 	else if (older.verdict == SHIP_DATA || ship_answer_is_suspicious(t->answer.transport, t->answer.status))
-		say(t, WARNING, "sample out of order", "%d %.300s; CloudWatch's samples come late: raise %s", t->answer.status, t->words,
-		    receiver_kind(t->settings->receiver)->order_setting);
+		say(t, WARNING, "sample out of order", "%d %.300s; CloudWatch's samples come late: raise %s",
+		    t->answer.status, t->words, receiver_kind(t->settings->receiver)->order_setting);
 	else
 		say(t, FAILED, "sample out of order", "%d %s", t->answer.status, t->words);
 }
@@ -269,21 +277,24 @@ static void end(struct talk *t)
 	sp_free(t->header);
 }
 
-/* lane: its name, or NULL; value: what the header says. may_write: it is one that data will be in. */
-static void talk_to(struct connect *c, const struct dest_settings *d, const char *lane, const char *value, bool may_write)
+/* lane: its name, or NULL; value: what the header says, NULL: the name. may_write: it is one that data will be in. */
+static void talk_to(
+    struct connect *c, const struct dest_settings *d, const char *lane, const char *value, bool may_write)
 {
 	struct talk t = {.of = c, .settings = d, .steps = json_array()};
 	struct sp_why why;
 	const char *url = d->url ? d->url : "";
-	json_array_append_new(c->targets, json_pack("{ss ss* ss so}", "destination", d->name, "lane", lane, "url", url, "steps", t.steps));
+	json_array_append_new(c->targets,
+	    json_pack("{ss ss* ss so}", "destination", d->name, "lane", lane, "url", url, "steps", t.steps));
 	if (!c->json)
 		printf("%s%s%s: %s\n", d->name, lane ? "/" : "", lane ? lane : "", url);
 	if (!d->url) {
-		say(&t, WARNING, "url", "not asked: it is the listener for the region of the first stream; logzio.region says which");
+		say(&t, WARNING, "url",
+		    "not asked: it is the listener for the region of the first stream; logzio.region says which");
 		return;
 	}
-	if (value && d->lanes_header)
-		t.header = sp_asprintf("%s: %s", d->lanes_header, value);
+	if (lane && d->lanes_header)
+		t.header = sp_asprintf("%s: %s", d->lanes_header, value ? value : lane);
 	if (lane && d->lanes_token) {
 		t.token = token_new(lane);
 		token_find(t.token, c->settings);
@@ -296,7 +307,8 @@ static void talk_to(struct connect *c, const struct dest_settings *d, const char
 		if (c->write_probe && may_write)
 			write_samples(&t, version);
 		else if (c->write_probe)
-			say(&t, WARNING, "samples", "not written: no lane is known before data comes (lanes.map, lanes.default)");
+			say(&t, WARNING, "samples",
+			    "not written: no lane is known before data comes (lanes.map, lanes.default)");
 	}
 	end(&t);
 }
@@ -313,15 +325,15 @@ static void check_destination(struct connect *c, struct dest_settings *d)
 	for (size_t i = 0; i < c->settings->n_keys && d->lanes_token; i++)
 		talk_to(c, d, c->settings->keys[i].name, sp_map_get(map, c->settings->keys[i].name), true);
 	if (d->lanes_default && !sp_map_get(map, d->lanes_default))
-		talk_to(c, d, d->lanes_default, d->lanes_default, true);
+		talk_to(c, d, d->lanes_default, NULL, true);
 	if (d->lanes_by && !d->lanes_token && !map->n && !d->lanes_default)
-		talk_to(c, d, PROBE_SERIES, PROBE_SERIES, false);
+		talk_to(c, d, PROBE_SERIES, NULL, false);
 }
 
 int connect_main(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'}, {"write-probe", no_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'}, {0}};
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+	    {"write-probe", no_argument, NULL, 'w'}, {"json", no_argument, NULL, 'j'}, {0}};
 	struct connect c = {.targets = json_array()};
 	const char *config = NULL;
 	int o;
@@ -338,12 +350,14 @@ int connect_main(int argc, char **argv)
 	for (size_t i = 0; i < c.settings->n_dests; i++)
 		check_destination(&c, &c.settings->dests[i]);
 	if (c.json) {
-		json_t *all = json_pack("{sO sI sI}", "targets", c.targets, "failed", (json_int_t)c.results[FAILED], "warnings", (json_int_t)c.results[WARNING]);
+		json_t *all = json_pack("{sO sI sI}", "targets", c.targets, "failed", (json_int_t)c.results[FAILED],
+		    "warnings", (json_int_t)c.results[WARNING]);
 		json_dumpf(all, stdout, JSON_INDENT(1));
 		putchar('\n');
 		json_decref(all);
 	} else {
-		printf("%s: %u failed, %u warnings\n", c.results[FAILED] ? "not usable" : "good", c.results[FAILED], c.results[WARNING]);
+		printf("%s: %u failed, %u warnings\n", c.results[FAILED] ? "not usable" : "good", c.results[FAILED],
+		    c.results[WARNING]);
 	}
 	json_decref(c.targets);
 	keys_dir_free(&keys);

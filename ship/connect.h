@@ -1,4 +1,5 @@
-/* connect - `standpipe check --connect`: talks to every destination and every known lane as ship would, and says what each takes.
+/* connect - `standpipe check --connect`: talks to every destination and every known lane as ship would, and says what
+ * each takes.
  *
  * Without --write-probe only requests without samples go out. With it each destination gets two samples of the series
  * standpipe_probe: one of now, and one that is a minute older.

@@ -29,7 +29,10 @@ void aws_encode(struct sp_buf *out, struct sp_bytes s)
 
 static int hex_digit(uint8_t c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+				      : -1;
 }
 
 /* What came percent-encoded from a URL, encoded as AWS does it. */
@@ -124,7 +127,8 @@ static void add_hash_of(struct sp_buf *out, struct sp_bytes what)
 }
 
 /* Writes the names of the signed headers into `names`. */
-static void add_request(struct sp_buf *out, const struct sigv4_request *r, const char *date, const char *token, struct sp_buf *names)
+static void add_request(
+    struct sp_buf *out, const struct sigv4_request *r, const char *date, const char *token, struct sp_buf *names)
 {
 	struct sigv4_header headers[SIGV4_EXTRA_HEADERS_MAX + 3] = {{"host", r->host}, {"x-amz-date", date}};
 	size_t n = 2;
@@ -160,7 +164,8 @@ static void hmac(const uint8_t *key, size_t n, struct sp_bytes what, uint8_t out
 }
 
 /* A key for one day, region and service, made of the secret. */
-static void derive_key(const char *secret, const char *day, const char *region, const char *service, uint8_t key[SHA256_DIGEST_LENGTH])
+static void derive_key(
+    const char *secret, const char *day, const char *region, const char *service, uint8_t key[SHA256_DIGEST_LENGTH])
 {
 	struct sp_buf first = {0};
 	sp_buf_printf(&first, "AWS4%s", secret);
@@ -192,7 +197,8 @@ void sigv4_sign(const struct sigv4_request *r, const struct aws_keys *keys, cons
 	hmac(key, sizeof key, sp_buf_view(&text), signature);
 	explicit_bzero(key, sizeof key);
 
-	sp_buf_printf(&line, "Authorization: " ALGORITHM " Credential=%s/%.*s, SignedHeaders=%.*s, Signature=", keys->id, (int)scope.n,
+	sp_buf_printf(&line,
+	    "Authorization: " ALGORITHM " Credential=%s/%.*s, SignedHeaders=%.*s, Signature=", keys->id, (int)scope.n,
 	    (const char *)scope.p, (int)names.n, (const char *)names.p);
 	add_hash(&line, signature);
 	size_t n = 0;

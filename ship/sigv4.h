@@ -1,7 +1,7 @@
 /* sigv4 - AWS Signature Version 4 in request headers: what a request to an AWS service must carry to be believed.
  *
- * Signed are the method, the path, the query, the body's SHA-256 and these headers: host, x-amz-date, x-amz-security-token
- * when the keys are temporary, and those the caller names. No state, any thread.
+ * Signed are the method, the path, the query, the body's SHA-256 and these headers: host, x-amz-date,
+ * x-amz-security-token when the keys are temporary, and those the caller names. No state, any thread.
  */
 #ifndef SHIP_SIGV4_H
 #define SHIP_SIGV4_H
@@ -27,8 +27,8 @@ struct sigv4_request {
 	size_t n_headers;
 };
 
-/* The header lines to send beside those that were given, up to a NULL: X-Amz-Date, X-Amz-Security-Token when there is one,
- * Authorization. The caller frees them (sigv4_lines_free). */
+/* The header lines to send beside those that were given, up to a NULL: X-Amz-Date, X-Amz-Security-Token when there is
+ * one, Authorization. The caller frees them (sigv4_lines_free). */
 void sigv4_sign(const struct sigv4_request *r, const struct aws_keys *keys, const char *region, const char *service,
     int64_t wall_ms, char *lines[SIGV4_LINES]);
 /* Wipes them too; they may be NULL. */

@@ -65,7 +65,7 @@ def test_keys_are_renewed_before_they_expire_and_nothing_is_refused():
                 deliver(r, minute)
                 r.drained()
             assert len(set(sink.signers)) >= 3 and None not in sink.signers
-            assert r.metric("standpipe_destination_credentials_expire_timestamp_seconds") > time.time() - 2
+            assert r.metric("standpipe_destination_credentials_expire_timestamp_seconds") > time.time() - 10
             hidden(r, keys)
 
 
@@ -108,7 +108,7 @@ def test_a_wrong_clock_is_corrected_by_what_the_receiver_says():
                 r.drained()
             assert sink.signers == [None, "AKIDLONG", "AKIDLONG"]
             [skew] = r.events("destination.clock_skew")
-            assert abs(skew["seconds"] - 3600) < 5 and not r.events("destination.paused")
+            assert abs(skew["seconds"] - 3600) < 30 and not r.events("destination.paused")
 
 
 def test_without_keys_the_data_waits_and_it_says_what_is_missing(tmp_path):

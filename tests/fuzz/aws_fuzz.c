@@ -1,5 +1,5 @@
-/* Any text as an answer of AWS, a shared file, or the path and query of a URL: keys that come out can stand in a header line, a refusal
- * says why, and the same request gets the same signature. */
+/* Any text as an answer of AWS, a shared file, or the path and query of a URL: keys that come out can stand in a header
+ * line, a refusal says why, and the same request gets the same signature. */
 #include "ship/aws_grant.h"
 #include "ship/sigv4.h"
 
@@ -31,7 +31,8 @@ static void sign(const char *text)
 {
 	struct aws_keys keys = {"id", "secret", NULL};
 	char *a[SIGV4_LINES], *b[SIGV4_LINES], *path = sp_strndup(text, strcspn(text, "?"));
-	struct sigv4_request r = {.method = "POST", .host = "h", .path = path, .query = strchr(text, '?') ? strchr(text, '?') + 1 : NULL};
+	struct sigv4_request r = {
+	    .method = "POST", .host = "h", .path = path, .query = strchr(text, '?') ? strchr(text, '?') + 1 : NULL};
 	sigv4_sign(&r, &keys, "r", "s", 0, a);
 	sigv4_sign(&r, &keys, "r", "s", 0, b);
 	expect(strcmp(a[1], b[1]) == 0);

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#define STS(id, rest)                                                                                                                                 \
-	"<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n <AssumeRoleResult><AssumedRoleUser>"                              \
-	"<AssumedRoleId>ARO:x</AssumedRoleId></AssumedRoleUser><Credentials><AccessKeyId>" id "</AccessKeyId>\n<SecretAccessKey>s/+=</SecretAccessKey>" \
-	rest "</Credentials></AssumeRoleResult></AssumeRoleResponse>"
+#define STS(id, rest)                                                                                                  \
+	"<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n "                                  \
+	"<AssumeRoleResult><AssumedRoleUser>"                                                                          \
+	"<AssumedRoleId>ARO:x</AssumedRoleId></AssumedRoleUser><Credentials><AccessKeyId>" id                          \
+	"</AccessKeyId>\n<SecretAccessKey>s/+=</SecretAccessKey>" rest                                                 \
+	"</Credentials></AssumeRoleResult></AssumeRoleResponse>"
 #define REST "<SessionToken>t//==</SessionToken><Expiration>2026-01-02T03:04:05Z</Expiration>"
 
 typedef enum sp_status (*read_fn)(struct sp_bytes text, struct aws_grant *out, struct sp_why *why);
@@ -30,9 +32,13 @@ static void texts(void **state)
 		const char *id, *token;
 		int64_t expires_ms;
 	} cases[] = {
-	    {aws_grant_from_json, "{\"Code\":\"Success\",\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}", SP_OK, "A", "t", 1767323045000},
+	    {aws_grant_from_json,
+		"{\"Code\":\"Success\",\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":"
+		"\"2026-01-02T03:04:05Z\"}",
+		SP_OK, "A", "t", 1767323045000},
 	    {aws_grant_from_json, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}", SP_OK, "A", NULL, 0},
-	    {aws_grant_from_json, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Expiration\":\"soon\"}", SP_BAD_DATA},
+	    {aws_grant_from_json, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Expiration\":\"soon\"}",
+		SP_BAD_DATA},
 	    {aws_grant_from_json, "{\"AccessKeyId\":\"A\\r\\nX: y\",\"SecretAccessKey\":\"s\"}", SP_BAD_DATA},
 	    {aws_grant_from_json, "{\"AccessKeyId\":1,\"SecretAccessKey\":\"s\"}", SP_BAD_DATA},
 	    {aws_grant_from_json, "[]", SP_BAD_DATA},
@@ -44,8 +50,12 @@ static void texts(void **state)
 	    {aws_grant_from_sts, STS("&lt;", REST), SP_BAD_DATA},
 	    {aws_grant_from_sts, "<AccessKeyId>A", SP_BAD_DATA},
 	    {aws_grant_from_sts, "<AccessKeyId>", SP_BAD_DATA},
-	    {from_profile, "[default]\naws_access_key_id=D\n[prod]\r\n aws_access_key_id = A \r\n# x\naws_secret_access_key=s=\n[other]\naws_access_key_id=O\n", SP_OK, "A", NULL, 0},
-	    {from_profile, "[profile prod]\naws_access_key_id=A\naws_secret_access_key=s\naws_session_token=t", SP_OK, "A", "t", 0},
+	    {from_profile,
+		"[default]\naws_access_key_id=D\n[prod]\r\n aws_access_key_id = A \r\n# "
+		"x\naws_secret_access_key=s=\n[other]\naws_access_key_id=O\n",
+		SP_OK, "A", NULL, 0},
+	    {from_profile, "[profile prod]\naws_access_key_id=A\naws_secret_access_key=s\naws_session_token=t", SP_OK,
+		"A", "t", 0},
 	    {from_profile, "[default]\naws_access_key_id=D\naws_secret_access_key=s\n", SP_NOT_FOUND},
 	    {from_profile, "[prod]\nrole_arn=r\nsource_profile=default\n", SP_CONFIG},
 	    {from_profile, "[prod", SP_NOT_FOUND},
@@ -77,7 +87,9 @@ static void words_of_errors(void **state)
 {
 	char out[64];
 	(void)state;
-	aws_error_words(SP_LIT("<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\n<Message>not you</Message></Error></ErrorResponse>"), out, sizeof out);
+	aws_error_words(SP_LIT("<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\n<Message>not "
+			       "you</Message></Error></ErrorResponse>"),
+	    out, sizeof out);
 	assert_string_equal(out, "AccessDenied: not you");
 	aws_error_words(SP_LIT("Not Found\n\x01"), out, sizeof out);
 	assert_string_equal(out, "Not Found  ");

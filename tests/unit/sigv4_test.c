@@ -11,9 +11,11 @@
 
 #define NOW_MS 1440938160000 /* 20150830T123600Z */
 #define FORM "content-type", "application/x-www-form-urlencoded"
-#define STS_TOKEN                                                                                                                          \
-	"AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/" \
-	"kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL"   \
+#define STS_TOKEN                                                                                                      \
+	"AQoDYXdzEPT//////////"                                                                                        \
+	"wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/" \
+	"kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+"     \
+	"xo0rKwT38xVqr7ZD0u0iPPkUL"                                                                                    \
 	"64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA=="
 
 static const char unreserved[] = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -43,8 +45,8 @@ static const struct vector {
 	"8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
     {"normalize-path/get-relative", "GET", "/example/..", NULL, "", NULL, {{0}}, "host;x-amz-date",
 	"5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"normalize-path/get-relative-relative", "GET", "/example1/example2/../..", NULL, "", NULL, {{0}}, "host;x-amz-date",
-	"5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+    {"normalize-path/get-relative-relative", "GET", "/example1/example2/../..", NULL, "", NULL, {{0}},
+	"host;x-amz-date", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
     {"normalize-path/get-slash", "GET", "//", NULL, "", NULL, {{0}}, "host;x-amz-date",
 	"5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
     {"normalize-path/get-slash-dot-slash", "GET", "/./", NULL, "", NULL, {{0}}, "host;x-amz-date",
@@ -55,10 +57,10 @@ static const struct vector {
 	"9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84"},
     {"normalize-path/get-space", "GET", "/example space/", NULL, "", NULL, {{0}}, "host;x-amz-date",
 	"652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741"},
-    {"get-header-key-duplicate", "GET", "/", NULL, "", NULL, {{"my-header1", "value2,value2,value1"}}, "host;my-header1;x-amz-date",
-	"c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
-    {"get-header-value-order", "GET", "/", NULL, "", NULL, {{"my-header1", "value4,value1,value3,value2"}}, "host;my-header1;x-amz-date",
-	"08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01"},
+    {"get-header-key-duplicate", "GET", "/", NULL, "", NULL, {{"my-header1", "value2,value2,value1"}},
+	"host;my-header1;x-amz-date", "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
+    {"get-header-value-order", "GET", "/", NULL, "", NULL, {{"my-header1", "value4,value1,value3,value2"}},
+	"host;my-header1;x-amz-date", "08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01"},
     {"get-header-value-trim", "GET", "/", NULL, "", NULL, {{"my-header1", " value1"}, {"my-header2", " \"a   b   c\""}},
 	"host;my-header1;my-header2;x-amz-date", "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
     {"post-vanilla", "POST", "/", NULL, "", NULL, {{0}}, "host;x-amz-date",
@@ -71,8 +73,9 @@ static const struct vector {
 	"cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d"},
     {"post-x-www-form-urlencoded", "POST", "/", NULL, "Param1=value1", NULL, {{FORM}}, "content-type;host;x-amz-date",
 	"ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
-    {"post-x-www-form-urlencoded-parameters", "POST", "/", NULL, "Param1=value1", NULL, {{"content-type", "application/x-www-form-urlencoded; charset=utf8"}},
-	"content-type;host;x-amz-date", "1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe"},
+    {"post-x-www-form-urlencoded-parameters", "POST", "/", NULL, "Param1=value1", NULL,
+	{{"content-type", "application/x-www-form-urlencoded; charset=utf8"}}, "content-type;host;x-amz-date",
+	"1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe"},
     {"post-sts-header-before", "POST", "/", NULL, "", STS_TOKEN, {{0}}, "host;x-amz-date;x-amz-security-token",
 	"85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
 };
@@ -95,8 +98,10 @@ static void the_published_signatures(void **state)
 		char *lines[SIGV4_LINES];
 		while (r.n_headers < 2 && v->headers[r.n_headers].name)
 			r.n_headers++;
-		char *want = sp_asprintf("Authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
-					 "SignedHeaders=%s, Signature=%s", v->signed_headers, v->signature);
+		char *want = sp_asprintf(
+		    "Authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
+		    "SignedHeaders=%s, Signature=%s",
+		    v->signed_headers, v->signature);
 		sigv4_sign(&r, &keys, "us-east-1", "service", NOW_MS, lines);
 		size_t last = v->token ? 2 : 1;
 		if (strcmp(lines[last], want) != 0)
@@ -131,6 +136,7 @@ static void what_is_encoded_already(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(the_published_signatures), cmocka_unit_test(what_is_encoded_already)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_published_signatures), cmocka_unit_test(what_is_encoded_already)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
