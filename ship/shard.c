@@ -382,21 +382,30 @@ static bool is_not_now(const struct http_answer *a, struct ship_ruling r)
 	return a->transport == SHIP_ANSWERED && (r.verdict == SHIP_KEEP || r.verdict == SHIP_UNREACHABLE);
 }
 
-static void requeue(struct shard *s, bool maybe)
+static void mark_maybe(struct shard *s)
 {
 	struct batch batches[WINDOW_JOIN_MAX];
 	size_t n = 0;
 	for (size_t i = 0; i < s->n; i++) {
-		struct entry *e = window_find(s->window, s->seqs[i]);
-		e->state = ENTRY_QUEUED;
-		e->attempts++;
-		if (maybe && !(e->batch.flags & BATCH_MAYBE_DELIVERED)) {
-			e->batch.flags |= BATCH_MAYBE_DELIVERED;
-			batches[n++] = e->batch;
-		}
+		struct batch *b = &window_find(s->window, s->seqs[i])->batch;
+		if (b->flags & BATCH_MAYBE_DELIVERED)
+			continue;
+		b->flags |= BATCH_MAYBE_DELIVERED;
+		batches[n++] = *b;
 	}
 	if (n > 0)
 		writer_mark_maybe(s->dest->writer, batches, n);
+}
+
+static void requeue(struct shard *s, bool maybe)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct entry *e = window_find(s->window, s->seqs[i]);
+		e->state = ENTRY_QUEUED;
+		e->attempts++;
+	}
+	if (maybe)
+		mark_maybe(s);
 }
 
 /* A single batch is refused, or suspect: it steps aside to be narrowed down. */
@@ -502,6 +511,9 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	s->busy = s->out = false;
 	enum rw_version next;
 	if (destination_sends_again(d, s->version, s->again, a, &next)) {
+		/* Prometheus 2.54 to 3.5 stores what it answers 415 to. */
+		if (s->kind == REQUEST_WHOLE && a->status == 415)
+			mark_maybe(s);
 		send_again(s, next);
 		return;
 	}

@@ -11,11 +11,12 @@ from lib import cloudwatch, mapping, real, receiver, relay, remote_write
 MINUTE = 60_000
 NOW = 1700000040000 - 1700000040000 % MINUTE
 WINDOW = "2h"
-V2 = [f"--web.remote-write-receiver.accepted-protobuf-messages={message}" for message in ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")]
+# By default it takes 2.0 as well. With this it answers 415, but stores it all the same (3.5.3).
+ONLY_1 = ["--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest"]
 
 
-def prometheus(window, newer=False, **settings):
-    start = lambda: real.Prometheus(window, real.newer("prometheus"), V2) if newer else real.Prometheus(window)
+def prometheus(window, newer=False, args=(), **settings):
+    start = lambda: real.Prometheus(window, real.newer("prometheus"), args) if newer else real.Prometheus(window)
     return start, {"receiver": "prometheus", **settings}
 
 
@@ -25,8 +26,8 @@ def victoria(newer=False, **settings):
 
 
 RECEIVERS = {
-    "prometheus": prometheus(None), "prometheus window": prometheus(WINDOW),
-    "prometheus3": prometheus(None, newer=True), "prometheus3 window": prometheus(WINDOW, newer=True),
+    "prometheus": prometheus(None, protocol="auto"), "prometheus window": prometheus(WINDOW),
+    "prometheus3": prometheus(None, newer=True, args=ONLY_1, protocol="auto"), "prometheus3 window": prometheus(WINDOW, newer=True),
     "prometheus3 2.0": prometheus(None, newer=True, protocol="2.0"), "prometheus3 2.0 window": prometheus(WINDOW, newer=True, protocol="auto"),
     "victoria": victoria(protocol="auto"), "victoria newer": victoria(newer=True, protocol="auto"),
 }
@@ -49,7 +50,7 @@ CHANGED, WITH_CHANGED = points(1, NOW, 500.0), points(19, NOW + MINUTE, first=1)
 TOO_OLD, WITH_TOO_OLD = [point("Ancient", NOW - 3 * 60 * MINUTE, 1.0)], points(20, NOW + 2 * MINUTE)
 WIDE = [{**point("Wide", NOW + 2 * MINUTE, 1.0), "dims": [[f"Dim{i:02}", str(i)] for i in range(40)]}]  # VictoriaMetrics ignores such a series
 GOOD = CLEAN + WITH_LATE + WITH_CHANGED + WITH_TOO_OLD
-DELIVERIES = [CLEAN, LATE + WITH_LATE, REPEATED_OLD + REPEATED_NEWEST, CHANGED + WITH_CHANGED, TOO_OLD + WITH_TOO_OLD + WIDE]
+DELIVERIES = [CLEAN[:20], CLEAN[20:], LATE + WITH_LATE, REPEATED_OLD + REPEATED_NEWEST, CHANGED + WITH_CHANGED, TOO_OLD + WITH_TOO_OLD + WIDE]
 
 
 def destination(name):
@@ -67,7 +68,7 @@ class Outcome:
         self.stored = receiver.samples(NOW + 2 * MINUTE)
         self.accepted, self.accounted = r.books(name)
         self.said = [e["setting"] for e in r.events("destination.order_refused") if e["destination"] == name]
-        self.protocol = next(d["protocol"] for d in r.status()["destinations"] if d["name"] == name)
+        self.protocol = next((d["protocol"], d["protocol_reason"]) for d in r.status()["destinations"] if d["name"] == name)
         self.refused = {}  # {series: {timestamp: the receiver's words}}
         for letter in map(json.loads, r.cli("deadletter", "export", "--destination", name).splitlines()):
             for series, samples in remote_write.decode(base64.b64decode(letter["body"])):
@@ -92,8 +93,9 @@ def outcomes():
         for receiver in started.values():
             receiver.__enter__()
         r = relay.Relay("http://unused/")
-        r.conf["destinations"] = {destination(name): {"url": receiver.url, "shards": 1, "statistics": ["average"], "backoff": {"min": "20ms", "max": "50ms", "unreachable_max": "50ms"},
-                                         **RECEIVERS[name][1]} for name, receiver in started.items()}
+        r.conf["destinations"] = {destination(name): {"url": receiver.url, "shards": 1, "statistics": ["average"],
+                                                      "backoff": {"min": "20ms", "max": "50ms", "unreachable_max": "50ms"}, **RECEIVERS[name][1]}
+                                  for name, receiver in started.items()}
         with r:
             for sent in DELIVERIES:
                 assert r.post(cloudwatch.body([cloudwatch.record(sent, "otlp10")])).status == 200
@@ -126,6 +128,7 @@ def test_without_a_window_every_sample_in_order_arrives(outcome):
     assert outcome.count(LATE + REPEATED_OLD, "out of order") == 15
     assert outcome.count(CHANGED, "duplicate sample") == outcome.count(TOO_OLD, "out of bounds") == 1
     assert outcome.said == ["storage.tsdb.out_of_order_time_window"], "once, however much was refused"
+    assert outcome.protocol == ("1.0", {"prometheus": "no_written_headers", "prometheus3": "unsupported"}[outcome.name]), "asked for 2.0 first"
 
 
 @named("prometheus", "window", "-2.0")
@@ -143,7 +146,7 @@ def test_as_2_0_the_good_part_of_a_refused_request_is_stored(outcome):
     assert outcome.stored == (averages(LATE, GOOD, WIDE) if window else averages(GOOD, WIDE))
     assert outcome.count(TOO_OLD, "too old" if window else "out of bounds") == 1
     assert outcome.count(CHANGED, "duplicate sample") == 1 and (window or outcome.count(LATE + REPEATED_OLD, "out of order") == 15)
-    assert outcome.said == ["storage.tsdb.out_of_order_time_window"] and outcome.protocol == "2.0"
+    assert outcome.said == ["storage.tsdb.out_of_order_time_window"] and outcome.protocol == ("2.0", "")
 
 
 @named("victoria")
@@ -153,7 +156,7 @@ def test_victoriametrics_takes_everything_within_its_limits_and_gets_1_0(outcome
         assert all(outcome.stored[series].pop(at) in (value, want[series].pop(at)) for at, value in samples.items())
     assert outcome.stored == want
     assert times(outcome.refused) == times(averages(WIDE)), "what it would ignore without a word is a dead letter"
-    assert (outcome.said, outcome.protocol) == ([], "1.0")
+    assert (outcome.said, outcome.protocol) == ([], ("1.0", "no_written_headers"))
 
 
 def test_prometheus_hands_on_the_type_help_and_unit_that_it_got():
@@ -163,7 +166,7 @@ def test_prometheus_hands_on_the_type_help_and_unit_that_it_got():
     sink = receiver.Receiver(behave=lambda q: (204, written(q), ""))
     config = f"""remote_write: [{{url: "{sink.url}", protobuf_message: io.prometheus.write.v2.Request, queue_config: {{batch_send_deadline: 100ms}}}}]\n"""
     soon = (int(time.time() * 1000) // MINUTE + 2) * MINUTE  # it hands on what is newer than its own start
-    with real.Prometheus(WINDOW, binary, V2 + ["--enable-feature=metadata-wal-records"], config) as between, \
+    with real.Prometheus(WINDOW, binary, ["--enable-feature=metadata-wal-records"], config) as between, \
             relay.Relay(between.url, {"destinations": {"main": {"receiver": "prometheus", "protocol": "2.0"}}}) as r:
         assert r.post(cloudwatch.body([cloudwatch.record(points(3, soon), "otlp10")])).status == 200
         r.drained()

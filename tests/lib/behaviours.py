@@ -53,6 +53,15 @@ def old(code):
     return lambda r: status(code)(r) if r.version == "2.0.0" else OK
 
 
+def old_but_stores(code, receiver):
+    """Stores a 2.0 body and yet answers so (Prometheus 2.54 to 3.5, told to take 1.0 only)."""
+    def behave(r):
+        answer = receiver(r)
+        r.kept = r.version == "2.0.0"
+        return status(code)(r) if r.kept else answer
+    return behave
+
+
 # ---- transport ----
 
 def close(r):
