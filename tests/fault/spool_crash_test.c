@@ -3,6 +3,7 @@
  * A child stores deliveries and says on a pipe which of them were answered; the parent opens what the child left. */
 #include "common/alloc.h"
 #include "common/log.h"
+#include "ship/edit.h"
 #include "tests/lib/faulty_vfs.h"
 #include "tests/lib/spool_lib.h"
 
@@ -348,6 +349,122 @@ static void a_full_disk_refuses_drains_and_accepts_again(void **state)
 	spool_dir_remove(dir);
 }
 
+/* ---- purge and replay ---- */
+
+#define LETTERS (40 * 8) /* more than three steps of a replay, less than two of a purge */
+
+/* Every batch of 40 deliveries is a dead letter. */
+static void bury_all(struct settings *s)
+{
+	struct spool *sp = NULL;
+	struct batch b[64];
+	assert_int_equal(spool_open(s, &sp, &why), SP_OK);
+	spool_begin(sp);
+	for (uint64_t n = 0; n < LETTERS / 8; n++) {
+		struct delivery d;
+		enum store_result result;
+		delivery_init(&d, n, 100);
+		spool_store(sp, &d.r, NULL, NULL, &result);
+		delivery_clear(&d);
+	}
+	assert_int_equal(spool_commit(sp, &why), SP_OK);
+	for (uint32_t dest = 1; dest <= 2; dest++)
+		for (uint32_t shard = 0; shard < 4; shard++) {
+			size_t n = 0;
+			bool more;
+			assert_int_equal(spool_list(sp, dest, shard, 0, 64, b, &n, &more, &why), SP_OK);
+			spool_begin(sp);
+			for (size_t i = 0; i < n; i++) {
+				const struct dead_letter dead = {.dest = dest, .shard = shard, .reason = "rejected", .body = SP_LIT("\1\0x"),
+					.samples = b[i].samples, .series = 1};
+				spool_settle(sp, &b[i], 1, 0, &dead, 1);
+			}
+			assert_int_equal(spool_commit(sp, &why), SP_OK);
+		}
+	assert_int_equal(spool_sizes(sp).dead_rows, LETTERS);
+	assert_int_equal(spool_close(&sp, &why), SP_OK);
+}
+
+struct editor {
+	struct sp_loop *loop;
+	struct writer *w;
+	struct edit edit;
+};
+
+static void step_over(void *arg)
+{
+	struct editor *e = arg;
+	memcpy(e->edit.after, e->edit.last, sizeof e->edit.after);
+	if (e->edit.more)
+		writer_edit(e->w, &e->edit, step_over, e);
+	else
+		sp_loop_stop(e->loop);
+}
+
+/* Runs it to its end, or to the crash point; returns what waitpid says. */
+static int edit_in_child(struct settings *s, enum edit_verb verb, const char *crash_at)
+{
+	int status;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct editor e = {.loop = sp_loop_new(), .edit = {.verb = verb, .table = INSPECT_DEADLETTER}};
+		if (crash_at)
+			setenv("STANDPIPE_CRASH_AT", crash_at, 1);
+		if (writer_open(e.loop, s, &e.w, &why) != SP_OK)
+			_exit(98);
+		writer_edit(e.w, &e.edit, step_over, &e);
+		sp_loop_run(e.loop);
+		writer_close(&e.w);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+/* Each dead letter is still one, or a batch that waits, or was counted as dropped; and what is done is done once. */
+static void check_edit(struct settings *s, enum edit_verb verb, bool is_done)
+{
+	struct spool *sp = NULL;
+	uint32_t wrong = 1;
+	assert_int_equal(spool_open(s, &sp, &why), SP_OK);
+	assert_int_equal(spool_check_books(sp, &wrong, &why), SP_OK);
+	assert_int_equal(wrong, 0);
+	uint64_t letters = spool_sizes(sp).dead_rows, batches = spool_totals(sp, 1)->batches + spool_totals(sp, 2)->batches;
+	uint64_t dropped = spool_totals(sp, 1)->dropped + spool_totals(sp, 2)->dropped;
+	for (uint32_t d = 1; d <= 2; d++)
+		assert_int_equal(spool_totals(sp, d)->accepted, LETTERS / 8 * DELIVERY_SAMPLES);
+	assert_int_equal(letters > 0, !is_done);
+	assert_int_equal(letters + batches, verb == EDIT_REPLAY ? LETTERS : letters);
+	assert_int_equal(dropped > 0, verb == EDIT_PURGE && is_done);
+	assert_int_equal(spool_close(&sp, &why), SP_OK);
+}
+
+static void a_purge_or_replay_that_is_killed_loses_and_doubles_nothing(void **state)
+{
+	static const struct {
+		enum edit_verb verb;
+		const char *at;
+		bool is_done;
+	} cases[] = {{EDIT_REPLAY, "ship.deadletter_before_commit:2", false}, {EDIT_REPLAY, "ship.after_commit_before_ack:2", false},
+		{EDIT_PURGE, "ship.deadletter_before_commit:1", false}, {EDIT_PURGE, "ship.after_commit_before_ack:1", true}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char *dir = spool_dir_new();
+		struct settings *s = spool_settings_new(dir);
+		bury_all(s);
+		int status = edit_in_child(s, cases[i].verb, cases[i].at);
+		if (!WIFSIGNALED(status))
+			fail_msg("%s: was not reached (status %x)", cases[i].at, status);
+		check_edit(s, cases[i].verb, cases[i].is_done);
+		assert_int_equal(edit_in_child(s, cases[i].verb, NULL), 0);
+		check_edit(s, cases[i].verb, true);
+		sp_free(s);
+		spool_dir_remove(dir);
+	}
+}
+
 /* ---- bits ---- */
 
 static char *file_read(const char *path, size_t *n)
@@ -445,6 +562,7 @@ int main(void)
 		cmocka_unit_test(a_power_cut_is_noticed_when_commits_are_not_synced),
 		cmocka_unit_test(a_failed_sync_ends_the_process_without_an_answer),
 		cmocka_unit_test(a_full_disk_refuses_drains_and_accepts_again),
+		cmocka_unit_test(a_purge_or_replay_that_is_killed_loses_and_doubles_nothing),
 		cmocka_unit_test(a_flipped_bit_never_comes_out_as_data),
 	};
 	signal(SIGPIPE, SIG_IGN);
