@@ -339,7 +339,7 @@ static bool is_for(const struct conf *c, const struct conf_entry *e, enum sp_rol
 {
 	if (!(settings_roles_of(e->path) & (unsigned)role))
 		return false;
-	/* Ship has to know where keys are only when a destination sends them; else it need not be started anew for each. */
+	/* Ship has to know where keys are only when a destination sends them; else a new key does not start it anew. */
 	bool needed = role != SP_ROLE_SHIP || strncmp(e->path, "keys.", 5) != 0 || !ends_in(e->path, ".file");
 	for (size_t i = 0; i < c->n && !needed; i++)
 		needed = ends_in(c->entries[i].path, ".lanes.token");

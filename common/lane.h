@@ -1,7 +1,7 @@
 /* lane - the name of a part of a destination: the samples of one tenant, delivered apart from those of others.
  *
- * A name comes from outside (an account id, a common attribute) or is that of an access key. It stands in the spool, in metrics,
- * logs and, unless lanes.map says otherwise, in a request header.
+ * A name comes from outside (an account id, a common attribute) or is that of an access key. It stands in the spool, in
+ * metrics, logs and, unless lanes.map says otherwise, in a request header.
  */
 #ifndef SP_LANE_H
 #define SP_LANE_H

@@ -177,7 +177,8 @@ static enum sp_status check_lane_tokens(const struct conf *c, const struct dest_
 	if (strcmp(d->lanes_by, "key") != 0)
 		return refuse_dest(c, d, "lanes.token", "goes with lanes.by: key only", why);
 	if (d->lanes_default)
-		return refuse_dest(c, d, "lanes.default", "and lanes.token exclude each other: whose token would it have?", why);
+		return refuse_dest(
+		    c, d, "lanes.default", "and lanes.token exclude each other: whose token would it have?", why);
 	return SP_OK;
 }
 
@@ -193,11 +194,13 @@ static enum sp_status check_lanes(const struct conf *c, const struct dest_settin
 	    !(attribute && d->lanes_by[strlen(LANE_BY_ATTRIBUTE)]))
 		return refuse_dest(c, d, "lanes.by", "is wrong: right are key, account, attribute:NAME", why);
 	if (!d->lanes_header && !d->lanes_token)
-		return refuse_dest(c, d, "lanes", "needs lanes.header or lanes.token: nothing else tells the receiver whose lane it is", why);
+		return refuse_dest(c, d, "lanes",
+		    "needs lanes.header or lanes.token: nothing else tells the receiver whose lane it is", why);
 	for (size_t i = 0; i < d->lanes_map.n; i++) {
 		snprintf(key, sizeof key, "lanes.map.%s", d->lanes_map.names[i]);
 		if (!lane_name_ok(sp_str(d->lanes_map.names[i])) || !lane_name_ok(sp_str(d->lanes_map.values[i])))
-			return refuse_dest(c, d, key, "is wrong: right are 1 to 150 visible ASCII characters on both sides", why);
+			return refuse_dest(
+			    c, d, key, "is wrong: right are 1 to 150 visible ASCII characters on both sides", why);
 	}
 	if (d->lanes_default && !lane_name_ok(sp_str(d->lanes_default)))
 		return refuse_dest(c, d, "lanes.default", "is wrong: right are 1 to 150 visible ASCII characters", why);
@@ -322,7 +325,8 @@ static enum sp_status check_token_keys(
 {
 	char path[96], what[160];
 	if (d->lanes_token && s->n_keys == 0 && !s->ingest_keys_dir)
-		return refuse_dest(c, d, "lanes.token", "needs access keys, and there are none: set keys.NAME.file", why);
+		return refuse_dest(
+		    c, d, "lanes.token", "needs access keys, and there are none: set keys.NAME.file", why);
 	snprintf(what, sizeof what, "is missing: destinations.%.64s sends the key itself (lanes.token)", d->name);
 	for (size_t i = 0; d->lanes_token && i < s->n_keys; i++) {
 		snprintf(path, sizeof path, "keys.%s", s->keys[i].name);

@@ -11,7 +11,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum further_count { COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, COUNT_LANELESS, FURTHER_COUNTS };
+enum further_count {
+	COUNT_COLLISIONS, COUNT_MENDED, COUNT_CUT, COUNT_LIMITED, COUNT_UNINFORMED, COUNT_LANELESS,
+	FURTHER_COUNTS
+};
 
 struct encoder {
 	uint32_t id, shards;

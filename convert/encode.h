@@ -30,8 +30,8 @@ struct sketches;
 void encoder_count(struct encoder *e, struct sketches *sketches);
 /* After a large delivery: gives back what usual ones do not need. The last result is gone. */
 void encoder_rest(struct encoder *e);
-/* attributes: of the delivery, NULL when there are none; of `in` only its time and key name count. SP_NO_MEM when the arena or the budget is spent. Leaves nothing in
- * the arena. */
+/* attributes: of the delivery, NULL when there are none; of `in` only its time and key name count. SP_NO_MEM when the arena
+ * or the budget is spent. Leaves nothing in the arena. */
 SP_CHECKED enum sp_status encoder_run(struct encoder *e, const struct cw_points *points,
 	const struct attributes *attributes, const struct convert_in *in, struct sp_arena *arena, struct convert_group *out);
 

@@ -1,8 +1,8 @@
 /* lanes - whose each point of a delivery is, for one group of the plan: the lanes are numbered as they are met.
  *
- * A key or a common attribute says it once for the whole delivery, an account for each point. What has no usable name, and what
- * comes when there are LANES_OF_DELIVERY already, has the name "". A group without lanes has a single one that is not spoken of,
- * so nobody has to tell the cases apart. One thread.
+ * A key or a common attribute says it once for the whole delivery, an account for each point. What has no usable
+ * name, and what comes when there are LANES_OF_DELIVERY already, has the name "". A group without lanes has a single
+ * one that is not spoken of, so nobody has to tell the cases apart. One thread.
  */
 #ifndef CONVERT_LANES_H
 #define CONVERT_LANES_H

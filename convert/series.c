@@ -178,7 +178,8 @@ static enum sp_status print_slice(struct series *s, struct sp_bytes block, size_
 static void print_lane(const struct series *s, const struct convert_group *g, struct sp_buf *out)
 {
 	char *name = sp_strndup(g->lanes[0].name.p, g->lanes[0].name.n);
-	const char *lane = lane_of(s->destination, name), *value = lane ? sp_map_get(&s->destination->lanes_map, lane) : NULL;
+	const char *lane = lane_of(s->destination, name);
+	const char *value = lane ? sp_map_get(&s->destination->lanes_map, lane) : NULL;
 	if (!*name && strcmp(s->destination->lanes_by, "account") != 0)
 		sp_buf_printf(out, "# lane by %s of the delivery\n", s->destination->lanes_by);
 	else if (!lane)

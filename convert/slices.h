@@ -1,8 +1,8 @@
 /* slices - the payload of one group: series one after another, cut into remote-write 1.0 bodies (snappy) for one shard
  * of one lane each.
  *
- * A slice stays within the group's limits for samples, raw bytes and compressed bytes, except that a single series with one sample
- * is never refused; a series of more samples than fit goes out in pieces. One thread. The buffers are reused.
+ * A slice stays within the group's limits for samples, raw bytes and compressed bytes, except that a single series with one
+ * sample is never refused; a series of more samples than fit goes out in pieces. One thread. The buffers are reused.
  */
 #ifndef CONVERT_SLICES_H
 #define CONVERT_SLICES_H

@@ -30,11 +30,11 @@ SP_CHECKED enum sp_status destination_new(struct sp_loop *l, struct writer *w, s
 /* A lane of it (settings: lanes), with an order, back-off and state of its own, and the same receiver. name: "mimir/acme". It must be
  * freed before the destination. */
 struct destination *destination_lane(struct destination *of, uint32_t id, const char *name);
-/* The access keys as they are now, for the destination and then for each of its lanes: what those with lanes.token send. The settings
- * must last until the next call. */
+/* The access keys as they are now, for the destination and then for each of its lanes: what those with lanes.token send. The
+ * settings must last until the next call. */
 void destination_keys(struct destination *d, const struct settings *s);
-/* The access key that the receiver answers with 401 while something waits to be sent with it, so that somebody will see when that is
- * over; NULL: none. */
+/* The access key that the receiver answers with 401 while something waits to be sent with it, so that somebody will see when
+ * that is over; NULL: none. */
 const char *destination_unauthorized_key(const struct destination *d);
 /* After http_client_free and writer_close. */
 void destination_free(struct destination **d);

@@ -33,7 +33,8 @@ void intake_on_source(struct intake *in, void (*fn)(void *arg, const char *sourc
 void intake_set_active(struct intake *in, struct active *active);
 /* Tells all workers whether deliveries can be stored now. */
 void intake_set_state(struct intake *in, Standpipe__State__Accepting accepting);
-/* Access keys that ingest answers with 401, because a receiver does so to their lanes. Copies the names; news are told at once. */
+/* Access keys that ingest answers with 401, because a receiver does so to their lanes. Copies the names; news are told
+ * at once. */
 void intake_set_unauthorized(struct intake *in, const char *const *keys, size_t n);
 /* From now on new STOREs are answered "busy" and the state is "stopping"; those in the writer still get their answer.
  */

@@ -89,7 +89,8 @@ static bool layout_new(const Standpipe__Store *m, const struct plan *plan, struc
 		dests += plan->dests[m->groups[i]->group].n;
 	}
 	uint8_t *p = sp_try_alloc(1 + m->n_groups * sizeof *out->groups + m->n_quarantine * sizeof *out->quarantine +
-				  slices * sizeof *out->slices + lanes * sizeof *out->lanes + dests * sizeof *out->dests);
+				  slices * sizeof *out->slices + lanes * sizeof *out->lanes +
+				  dests * sizeof *out->dests);
 	if (!p)
 		return false;
 	out->groups = (struct store_group *)p;

@@ -19,21 +19,13 @@ struct token *token_new(const char *key_name)
 	return t;
 }
 
-static void forget(char **secret)
-{
-	if (*secret)
-		explicit_bzero(*secret, strlen(*secret));
-	sp_free(*secret);
-	*secret = NULL;
-}
-
 void token_free(struct token **tp)
 {
 	struct token *t = *tp;
 	if (!t)
 		return;
 	*tp = NULL;
-	forget(&t->line);
+	sp_free_secret(&t->line);
 	sp_free(t->key_name);
 	sp_free(t->path);
 	sp_free(t);
@@ -95,12 +87,13 @@ bool token_poll(struct token *t)
 		return false;
 	t->unread = read_line(t, &line, &why) != SP_OK;
 	if (t->unread && !t->reported)
-		sp_log(SP_LOG_WARN, "lane.token_unusable", sp_f_str("key", t->key_name), sp_f_str("msg", why.text), SP_LOG_END);
+		sp_log(SP_LOG_WARN, "lane.token_unusable", sp_f_str("key", t->key_name), sp_f_str("msg", why.text),
+		    SP_LOG_END);
 	t->reported = t->unread;
 	if (t->unread)
 		return false;
 	bool changed = !t->line || strcmp(line, t->line) != 0;
-	forget(&t->line);
+	sp_free_secret(&t->line);
 	t->line = line;
 	return changed;
 }

@@ -1,8 +1,8 @@
 /* token - the access key of a lane, which its requests carry as bearer token (settings: lanes.token).
  *
- * Of a key's file the first line that is not empty counts, read when the key is found and when the file changes. A key or a file
- * that has gone, or cannot be used, leaves the last token in use. The secret is in memory here and in the requests that are out,
- * nowhere else: it is never logged. One thread.
+ * Of a key's file the first line that is not empty counts, read when the key is found and when the file changes. A
+ * key or a file that has gone, or cannot be used, leaves the last token in use. The secret is in memory here and in
+ * the requests that are out, nowhere else: it is never logged. One thread.
  */
 #ifndef SHIP_TOKEN_H
 #define SHIP_TOKEN_H

@@ -35,8 +35,9 @@ static struct cw_points points_of(size_t n, size_t accounts)
 	for (size_t i = 0; i < n; i++) {
 		snprintf(names[i], sizeof names[i], "%012zu", i % accounts);
 		snprintf(metrics[i], sizeof metrics[i], "m%zu", i / accounts);
-		p[i] = (struct cw_point){.account = sp_str(names[i]), .region = SP_LIT("eu-west-1"), .ns = SP_LIT("AWS/EC2"),
-		    .metric = sp_str(metrics[i]), .has = CW_COUNT | CW_SUM | CW_MIN | CW_MAX, .start_ms = T0 - MINUTE,
+		p[i] = (struct cw_point){.account = sp_str(names[i]), .region = SP_LIT("eu-west-1"),
+		    .ns = SP_LIT("AWS/EC2"), .metric = sp_str(metrics[i]), .has = CW_COUNT | CW_SUM | CW_MIN | CW_MAX,
+		    .start_ms = T0 - MINUTE,
 		    .end_ms = T0, .count = 1, .sum = 1, .min = 1, .max = 1};
 	}
 	return (struct cw_points){p, n, n};
@@ -153,8 +154,8 @@ static void a_key_or_an_attribute_is_the_lane_of_the_whole_delivery(void **state
 	static const struct {
 		const char *by, *lane;
 		const struct attributes *attributes;
-	} cases[] = {{"key", "prod", NULL}, {"attribute:team", "core", &attributes}, {"attribute:other", "", &attributes},
-	    {"attribute:team", "", NULL}};
+	} cases[] = {{"key", "prod", NULL}, {"attribute:team", "core", &attributes},
+	    {"attribute:other", "", &attributes}, {"attribute:team", "", NULL}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		Standpipe__Group g = group_by(cases[i].by);

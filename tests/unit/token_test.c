@@ -35,8 +35,8 @@ static struct token *token_of(const char *key, const char *file)
 
 static void the_first_line_that_is_not_empty_is_sent(void **state)
 {
-	static const char *const cases[][2] = {{"one", "one"}, {"\n\n one \r\ntwo\n", "one"}, {"one\ntwo", "one"}, {"", NULL},
-	    {"\n\n", NULL}, {"a\x01z\n", NULL}};
+	static const char *const cases[][2] = {{"one", "one"}, {"\n\n one \r\ntwo\n", "one"}, {"one\ntwo", "one"},
+	    {"", NULL}, {"\n\n", NULL}, {"a\x01z\n", NULL}};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		put(path, cases[i][0]);
