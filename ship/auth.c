@@ -141,6 +141,12 @@ const char *auth_trouble(const struct auth *a)
 	return a->aws ? aws_credentials_trouble(a->aws) : NULL;
 }
 
+void auth_retry(struct auth *a)
+{
+	if (auth_trouble(a))
+		aws_credentials_renew(a->aws);
+}
+
 void auth_describe(const struct auth *a, struct sp_buf *out)
 {
 	const struct dest_settings *d = a->settings;

@@ -23,6 +23,8 @@ void auth_free(struct auth **a);
 
 /* False while access keys are on their way; then auth_lines may not be called. */
 bool auth_ready(const struct auth *a);
+/* If the last attempt to get keys failed: now, not when it is due. */
+void auth_retry(struct auth *a);
 /* Why the last attempt failed; NULL when it did not. */
 const char *auth_trouble(const struct auth *a);
 /* What is in use, for people: "bearer token", "AWS access keys (instance metadata)". */

@@ -298,6 +298,7 @@ void destination_forget(struct destination *d, const struct batch *b)
 
 void destination_probe(struct destination *d)
 {
+	auth_retry(d->receiver->auth);
 	health_probe(&d->health);
 }
 

@@ -241,6 +241,7 @@ static int run(struct settings *settings, struct keys_dir *keys, int64_t drain_m
 
 static const char usage_text[] = "usage: standpipe-ship [--config FILE]\n"
 				 "       standpipe-ship --drain [--timeout 1h] [--config FILE]\n"
+				 "       standpipe-ship connect [--write-probe] [--json] [--config FILE]\n"
 				 "       standpipe-ship spool|quarantine|deadletter ...\n";
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 """Whom requests are from: AWS access keys from every source, renewed in time, and what a 403 leads to."""
 import contextlib
+import signal
 import time
 
 import pytest
@@ -48,9 +49,11 @@ def deliver(r, minute):
 
 
 def hidden(r, keys):
-    """No secret is in the log, in /metrics or in what ps shows."""
+    """No secret is in the log, in /metrics or in what ps shows; what leads to secrets is in the environment of ship alone."""
     shown = r.log() + r.get("/metrics")[1] + r.get("/status")[1]
     shown += "".join(open(f"/proc/{p}/cmdline").read() for p in r.pids("ship"))
+    environments = {role: b"".join(open(f"/proc/{p}/environ", "rb").read() for p in r.pids(role)) for role in ("ship", "convert", "ingest")}
+    assert [role for role, e in environments.items() if b"AWS_" in e] == ["ship"]
     for n in range(1, keys.n + 1):
         assert f"token/{n}/" not in shown and f"secret/{n}+" not in shown
 
@@ -91,7 +94,7 @@ def test_a_403_renews_the_keys_once_and_then_parks():
             assert sink.signers[3:5] == [None, None] and keys.n == 3
             hidden(r, keys)
             keys.grant = grant
-            r.process.send_signal(1)  # an operator put it right: HUP
+            r.process.send_signal(signal.SIGHUP)  # an operator put it right: HUP
             sink.keys.secrets["ASIA3"] = "wrong"
             r.drained()
             accepted, rest = r.books()
@@ -114,14 +117,16 @@ def test_a_wrong_clock_is_corrected_by_what_the_receiver_says():
 def test_without_keys_the_data_waits_and_it_says_what_is_missing(tmp_path):
     with amp() as (keys, sink):
         file = tmp_path / "credentials"
-        with relay.Relay(sink.url, settings({"credentials_file": str(file), "profile": "prod"})) as r:
+        slow = {"destinations": {"main": {"backoff": {"min": "1m", "unreachable_max": "1m", "max": "1m"}}}}
+        with relay.Relay(sink.url, relay.merge(settings({"credentials_file": str(file), "profile": "prod"}), slow)) as r:
             deliver(r, 0)
             relay.wait_for(lambda: r.events("destination.paused"))
             [paused] = r.events("destination.paused")
             assert paused["reason"] == "no_credentials" and str(file) in paused["answer"]
             assert r.status()["destinations"][0]["reason"] == "no_credentials"
             file.write_text("[prod]\naws_access_key_id = AKIDLONG\naws_secret_access_key = long/secret\n")
-            r.drained()
+            r.process.send_signal(signal.SIGHUP)
+            r.drained(10)
             keys.secrets["AKIDNEXT"] = "next"
             file.write_text("[prod]\naws_access_key_id = AKIDNEXT\naws_secret_access_key = next\n")
             relay.wait_for(lambda: len(r.events("destination.credentials")) == 2)
