@@ -4,8 +4,7 @@
 #include "proto/merge.h"
 #include "proto/remote_write2.h"
 
-/* Batches that make a backlog, when their samples are also of more than one of CloudWatch's minutes. */
-#define MERGE_MIN 4
+/* A series has one sample in each of them. */
 #define MINUTE_MS 60000
 /* Requests that are only joined after merging did not pay: doubles up to here. */
 #define MERGE_PAUSE_MAX 15
@@ -96,6 +95,8 @@ static bool joined1(struct entry *const *entries, size_t n, struct sp_buf *buf)
 
 /* ---- merging ---- */
 
+/* What came within one minute has hardly a series twice; batches of several minutes wait together after an outage only, or where the
+ * receiver is slow. */
 static bool is_backlog(struct entry *const *entries, size_t n)
 {
 	int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
@@ -106,7 +107,7 @@ static bool is_backlog(struct entry *const *entries, size_t n)
 		min_ms = b->min_ms < min_ms ? b->min_ms : min_ms;
 		max_ms = b->max_ms > max_ms ? b->max_ms : max_ms;
 	}
-	return n >= MERGE_MIN && max_ms - min_ms >= MINUTE_MS;
+	return n > 1 && max_ms - min_ms >= MINUTE_MS;
 }
 
 /* Merging pays where a quarter of the series are repeats, or samples find their place in time. */

@@ -5,6 +5,9 @@
 #include "common/receivers.h"
 
 #define LOG_EVERY_MS 60000
+/* How far shards may be apart in the time of their samples; half of the hour after which Prometheus refuses. */
+#define SHARDS_APART_MS 1800000
+#define NARROWING_MS 60000
 
 static void show_protocol(const struct destination *d)
 {
@@ -86,6 +89,28 @@ static void pause_if_all_is_refused(struct destination *d)
 			shard_forget_refusals(d->shards[i]);
 	d->vouched = false;
 	health_rejects_everything(&d->health, d->health.epoch, NULL);
+}
+
+/* What is refused is narrowed down within this time, or delays only its own shard. */
+static bool narrows_for_long(const struct destination *d, const struct shard *s)
+{
+	return (s->narrow || s->any_refused) && (d->refusing || sp_mono_since_ms(s->narrowing_since) > NARROWING_MS);
+}
+
+/* A shard with few series would empty its queue hours before the others, and a Prometheus without an out-of-order window takes nothing
+ * that is an hour older than the newest sample of all its series. */
+int64_t destination_horizon(const struct destination *d)
+{
+	int64_t slowest = INT64_MAX, ms;
+	for (size_t i = 0; i < d->n_shards; i++) {
+		const struct shard *s = d->shards[i];
+		if (!s || narrows_for_long(d, s) || !window_front_ms(s->window, &ms))
+			continue;
+		if (ms != INT64_MIN && ms < s->reached_ms) /* late itself */
+			ms = s->reached_ms;
+		slowest = ms < slowest ? ms : slowest;
+	}
+	return slowest < INT64_MAX - SHARDS_APART_MS ? slowest + SHARDS_APART_MS : INT64_MAX;
 }
 
 static void ask_shards(struct destination *d, bool alone)

@@ -45,6 +45,8 @@ struct shard {
 	struct sp_buf witness;
 	size_t join_limit;    /* batches of the next request */
 	bool any_refused;     /* the window may hold batches to be narrowed down */
+	struct sp_mono narrowing_since; /* whole batches were not delivered; 0: they are */
+	int64_t reached_ms;   /* newest sample that was delivered */
 
 	struct narrow *narrow; /* of the batch narrow_seq */
 	uint64_t narrow_seq;
@@ -105,6 +107,8 @@ struct destination {
 
 /* destination.c */
 void destination_pump(struct destination *d); /* sends what may be sent */
+/* The newest sample that may be sent now: no shard runs far ahead of the others. */
+int64_t destination_horizon(const struct destination *d);
 void destination_pump_again(void *arg);	      /* the same, for timers */
 /* The header lines of a request, up to a NULL. Valid until the next call. */
 #define HTTP_LINES_MAX 16

@@ -16,6 +16,8 @@
 #define OVERTAKE_AFTER 8
 /* Failed probes with whole batches, where everything is refused, before every other probe is a single sample. */
 #define WITNESS_AFTER 5
+/* One in so many failed probes (an even number) takes that sample from the newest batch of all. */
+#define FAR_WITNESS_EVERY 16
 /* Where refused requests leave their good part behind, one batch a minute is narrowed down, to name the culprits. */
 #define PARTLY_REFUSED_MS 60000
 #define PARTLY_REFUSED_REQUESTS 64
@@ -91,7 +93,8 @@ static struct window_limits limits_of(const struct shard *s)
 	return (struct window_limits){.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
 	    .samples = (size_t)d->settings->max_samples,
 	    .bytes = d->receiver->max_bytes,
-	    .raw_bytes = (size_t)d->settings->max_raw_bytes};
+	    .raw_bytes = (size_t)d->settings->max_raw_bytes,
+	    .until_ms = destination_horizon(d)};
 }
 
 /* The same data in another version. */
@@ -339,11 +342,12 @@ static void witness_noted(void *arg)
 	sp_buf_free(&raw);
 }
 
-/* One sample of the newest batch: should the oldest batches all be bad, this shows that the receiver is not. It costs
- * nothing that it overtakes others: older samples of that one series only. */
+/* One sample of a newer batch: should the oldest batches all be bad, this shows that the receiver is not. What it overtakes are older
+ * samples of that one series only, within the horizon first, because beyond it would outdate all that waits. */
 static bool send_witness(struct shard *s)
 {
-	struct entry *e = window_newest(s->window, ENTRY_QUEUED);
+	bool far = s->dest->health.failures % FAR_WITNESS_EVERY == 0;
+	struct entry *e = window_newest(s->window, far ? INT64_MAX : destination_horizon(s->dest));
 	if (!e)
 		return false;
 	if (!window_load(s->window, e))
@@ -361,8 +365,11 @@ static void delivered_whole(struct shard *s)
 {
 	struct batch batches[WINDOW_JOIN_MAX];
 	sp_crash_point("ship.after_2xx_before_delete");
-	for (size_t i = 0; i < s->n; i++)
+	s->narrowing_since = (struct sp_mono){0};
+	for (size_t i = 0; i < s->n; i++) {
 		batches[i] = window_find(s->window, s->seqs[i])->batch;
+		s->reached_ms = batches[i].max_ms > s->reached_ms ? batches[i].max_ms : s->reached_ms;
+	}
 	settle(s, batches, s->n, s->samples, NULL, 0);
 	for (size_t i = 0; i < s->n; i++)
 		window_remove(s->window, window_find(s->window, s->seqs[i]));
@@ -430,6 +437,8 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 	sp_buf_add(&s->refusal, a->words);
 	e->state = ENTRY_REFUSED;
 	s->any_refused = true;
+	if (s->narrowing_since.ms == 0)
+		s->narrowing_since = sp_loop_now(d->loop);
 }
 
 /* "Not now", again and again to the same batch: it may be the batch. While the receiver is the one that is ill, to

@@ -150,6 +150,8 @@ size_t window_collect(struct window *w, const struct window_limits *l, struct en
 		struct entry *e = at(w, i);
 		if (e->state != ENTRY_QUEUED)
 			continue;
+		if (e->batch.max_ms > l->until_ms)
+			break;
 		samples += e->batch.samples;
 		bytes += e->batch.len;
 		raw += e->batch.raw_len;
@@ -169,12 +171,19 @@ struct entry *window_first(struct window *w, enum entry_state state)
 	return NULL;
 }
 
-struct entry *window_newest(struct window *w, enum entry_state state)
+struct entry *window_newest(struct window *w, int64_t until_ms)
 {
-	for (size_t i = w->n; i-- > 0;)
-		if (at(w, i)->state == state)
-			return at(w, i);
-	return NULL;
+	struct entry *newest = NULL;
+	for (size_t i = 0; i < w->n && at(w, i)->batch.max_ms <= until_ms; i++)
+		if (at(w, i)->state == ENTRY_QUEUED)
+			newest = at(w, i);
+	return newest;
+}
+
+bool window_front_ms(const struct window *w, int64_t *ms)
+{
+	*ms = w->n > 0 ? at(w, 0)->batch.max_ms : INT64_MIN;
+	return w->n > 0 || w->more || w->listing;
 }
 
 struct entry *window_find(struct window *w, uint64_t seq)

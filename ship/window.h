@@ -34,6 +34,7 @@ struct entry {
 
 struct window_limits {
 	size_t batches, samples, bytes, raw_bytes; /* the first batch is taken whatever its size */
+	int64_t until_ms;			   /* no batch whose newest sample is newer, nor any behind it */
 };
 
 struct window;
@@ -50,8 +51,11 @@ void window_start(struct window *w);
 void window_add(struct window *w, const struct batch *b, struct payload *p);
 /* The oldest queued batches that fit one request, with payload; 0 while any of them is still being read. */
 size_t window_collect(struct window *w, const struct window_limits *l, struct entry **out);
+/* The newest sample of the oldest batch; INT64_MIN while that is on its way from disk. False: nothing waits. */
+bool window_front_ms(const struct window *w, int64_t *ms);
 struct entry *window_first(struct window *w, enum entry_state state);
-struct entry *window_newest(struct window *w, enum entry_state state);
+/* The newest queued one among the first ones whose samples are not newer than until_ms. */
+struct entry *window_newest(struct window *w, int64_t until_ms);
 struct entry *window_find(struct window *w, uint64_t seq);
 /* True when the entry has its payload; else it is asked for. */
 bool window_load(struct window *w, struct entry *e);

@@ -1,0 +1,127 @@
+"""A receiver with Prometheus' rules and no out-of-order window refuses what comes late, and with it the whole request: no sample that
+came in order is ever refused, and what waits long is sent merged."""
+import collections
+
+from lib import behaviours, cloudwatch, mapping, receiver, relay
+
+QUICK = {"destinations": {"main": {"receiver": "prometheus", "backoff": {"min": "10ms", "unreachable_max": "50ms", "max": "100ms"}, "probe": {"min": "100ms", "max": "300ms"}}}}
+FIRST = 1700000040000
+
+
+def post(r, minutes, metrics=12):
+    """Posts some metrics' points of these minutes, one delivery each, and returns the points."""
+    out = []
+    for m in minutes:
+        points = cloudwatch.some_points(metrics, FIRST + m * 60000, seed=3)
+        for i, p in enumerate(points):
+            p["sum"] = float(m * 1000 + i)
+        assert r.post(cloudwatch.body([cloudwatch.record(points, "otlp10")])).status == 200
+        out += points
+    return out
+
+
+def arrived(sink, points, without=()):
+    """Everything is there; what was sent again is equal."""
+    got, want = sink.samples(), mapping.expected(points)
+    assert {s: dict(v) for s, v in got.items()} == {s: v for s, v in want.items() if s not in without}
+
+
+def test_a_night_arrives_in_order_and_merged():
+    """Series are unevenly spread over the shards, so that one that has few of them could run ahead of the others by hours."""
+    sink = receiver.Receiver(behave=behaviours.Prometheus())
+    with relay.Relay(sink.url, QUICK) as r:
+        points = post(r, range(2))
+        r.drained()
+        sink.stop()
+        before = len(sink.requests)
+        points += post(r, range(2, 300))
+        sink.start()
+        r.drained()
+        points += post(r, range(300, 302))
+        r.drained()
+        arrived(sink, points)
+        assert {q.status for q in sink.requests} == {204}, "in order, nothing is refused"
+        backlog = sink.requests[before:]
+        assert len(backlog) < 300 * 4 / 10
+        per_series = [len(samples) for q in backlog for _, samples in q.series()]
+        assert sum(per_series) / len(per_series) > 5, "a series is once in a request, with many minutes"
+        for q in sink.requests:
+            assert not receiver.remote_write.faults(q.series())
+            assert max(collections.Counter(labels for labels, _ in q.series()).values()) == 1
+        assert r.metric("standpipe_samples_dead_lettered") == 0 and r.books()[0] == r.books()[1]
+
+
+def test_a_repeated_minute_in_a_backlog_is_merged_away():
+    sink = receiver.Receiver(behave=behaviours.Prometheus())
+    with relay.Relay(sink.url, QUICK) as r:
+        sink.stop()
+        points = post(r, range(10))
+        again = [{**p, "sum": p["sum"] + 0.5} for p in points[-12:]]
+        assert r.post(cloudwatch.body([cloudwatch.record(again, "otlp10")])).status == 200
+        sink.start()
+        r.drained()
+        arrived(sink, points[:-12] + again)
+        merged = r.metric("standpipe_samples_merged_total", destination="main")
+        assert merged == sum(len(v) for v in mapping.expected(again).values())
+        assert r.metric("standpipe_samples_dead_lettered") == 0 and r.books()[0] == r.books()[1]
+
+
+def test_restarts_in_a_backlog_keep_the_order():
+    """Killed while the receiver is away, stopped while the backlog is on its way."""
+    sink = receiver.Receiver(behave=behaviours.Prometheus())
+    with relay.Relay(sink.url, relay.merge({"destinations": {"main": {"max_samples_per_send": 80}}}, QUICK)) as r:
+        points = post(r, range(2))
+        r.drained()
+        sink.stop()
+        points += post(r, range(2, 60))
+        r.kill_all()
+        r.start()
+        points += post(r, range(60, 120))
+        some = len(sink.stored()) + 20
+        sink.start()
+        relay.wait_for(lambda: len(sink.stored()) > some)
+        r.stop()
+        r.start()
+        points += post(r, range(120, 125))
+        r.drained()
+        arrived(sink, points)
+        assert {q.status for q in sink.requests} == {204}, "in order, nothing is refused"
+        assert r.books()[0] == r.books()[1]
+
+
+def test_a_kill_in_a_backlog_repeats_what_was_out_and_loses_nothing():
+    """Ship cannot know what of it arrived; a receiver with a window takes equal repeats, as the documentation asks for."""
+    sink = receiver.Receiver(behave=behaviours.Prometheus(window_ms=48 * 3600000))
+    with relay.Relay(sink.url, relay.merge({"destinations": {"main": {"max_samples_per_send": 80}}}, QUICK)) as r:
+        sink.stop()
+        points = post(r, range(100))
+        sink.start()
+        for some in (10, 40):
+            relay.wait_for(lambda: len(sink.stored()) > some)
+            r.kill_all()
+            r.start()
+        r.drained()
+        arrived(sink, points)
+        assert 400 not in {q.status for q in sink.requests} and r.metric("standpipe_samples_dead_lettered") == 0
+        assert r.books()[0] == r.books()[1]
+
+
+def test_narrowing_down_in_a_backlog_keeps_the_order():
+    rules, bad = behaviours.Prometheus(), []
+    is_bad = lambda labels: labels in bad
+    sink = receiver.Receiver(behave=lambda q: (400, {}, "not this one") if any(is_bad(labels) for labels, _ in q.series()) else rules(q))
+    with relay.Relay(sink.url, QUICK) as r:
+        points = post(r, range(2))
+        r.drained()
+        sink.stop()
+        points += post(r, range(2, 60))
+        want = mapping.expected(points)
+        bad.append(sorted(want)[7])
+        sink.start()
+        r.drained()
+        dead = r.metric("standpipe_samples_dead_lettered", destination="main")
+        assert dead == 58
+        assert {s: dict(v) for s, v in sink.samples().items() if s != bad[0]} == {s: v for s, v in want.items() if s != bad[0]}
+        refused = [q for q in sink.requests if q.status == 400]
+        assert all(any(is_bad(labels) for labels, _ in q.series()) for q in refused), "refused for order"
+        assert r.books()[0] == r.books()[1]
