@@ -1,4 +1,6 @@
 """Several destinations: one that is away until its queue is full, as on_full says, and the others beside it."""
+import signal
+
 from lib import cloudwatch, mapping, receiver, relay
 
 MINUTE = 1700000040000
@@ -80,3 +82,39 @@ def test_drop_costs_nobody_else_a_503():
         assert not {(s, at) for s, at in want if at == MINUTE} - set(kept)  # the oldest is there
         balanced(r, "main", "other")
         full_and_over(r, "dropped_samples")
+
+
+def test_destinations_come_and_go_by_reload():
+    first, second = receiver.Receiver(), receiver.Receiver()
+    second.stop()
+    with relay.Relay(first.url, two(first, second)) as r:
+        def reload():
+            before = r.pids("ship")
+            r.write_config()
+            r.process.send_signal(signal.SIGHUP)
+            relay.wait_for(lambda: r.pids("ship") and r.pids("ship") != before)
+            r.wait_ready()
+
+        def row(name):
+            return {d["name"]: d for d in r.status()["destinations"]}.get(name)
+
+        old, data = body(0)
+        assert r.post(data).status == 200
+        relay.wait_for(lambda: stored(first) == mapping.expected(old))
+        other = r.conf["destinations"].pop("other")
+        r.conf["destinations"]["third"] = {"url": second.url, **QUICK}
+        reload()
+        second.start()
+        new, data = body(1)
+        assert r.post(data).status == 200  # for those that there are now
+        relay.wait_for(lambda: stored(second) == mapping.expected(new) and stored(first) == mapping.expected(old + new))
+        left = row("other")
+        assert left["state"] == "removed" and left["queued_samples"] > 0 and left["balanced"]
+        assert r.metric("standpipe_samples_spooled", destination="other") == left["queued_samples"]
+        r.conf["destinations"]["other"] = other
+        del r.conf["destinations"]["third"]
+        reload()
+        r.drained()
+        assert stored(second) == mapping.expected(old + new) and row("other")["state"] == "healthy"
+        balanced(r, "main", "other", "third")
+        assert row("third") is None  # nothing of it is left
