@@ -118,6 +118,8 @@ static void ask_shards(struct destination *d, bool alone)
 	bool has_key = auth_ready(d->receiver->auth) && (!d->token || token_line(d->token));
 	for (size_t i = 0; i < d->n_shards && has_key && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
 		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
+		if (*d->lane && !gate_is_open(&d->receiver->gate, &d->place))
+			return;
 		if (s && shard_send(s, alone) && d->health.state != HEALTH_OK)
 			d->turn = s->index;
 	}
@@ -226,6 +228,7 @@ static enum sp_status receiver_new(struct destination *d, struct http_client *c,
 	r->max_bytes = (size_t)settings->max_bytes;
 	r->composer = composer_new();
 	protocol_init(&r->protocol, settings->protocol);
+	gate_init(&r->gate, d->loop, settings);
 	enum sp_status status = http_target_new(c, settings, &r->target, why);
 	return status == SP_OK ? auth_new(d->loop, c, r->target, settings, on_keys, d, &r->auth, why) : status;
 }
@@ -266,6 +269,7 @@ struct destination *destination_lane(struct destination *of, uint32_t id, const 
 {
 	struct destination *d = destination_make(of->loop, of->writer, of->settings, id, name);
 	d->receiver = of->receiver;
+	d->place = (struct gate_place){.called = destination_pump_again, .arg = d};
 	const char *value = sp_map_get(&of->settings->lanes_map, d->lane);
 	if (of->settings->lanes_header)
 		d->header = sp_asprintf("%s: %s", of->settings->lanes_header, value ? value : d->lane);
@@ -324,6 +328,8 @@ void destination_forget(struct destination *d, const struct batch *b)
 void destination_probe(struct destination *d)
 {
 	auth_retry(d->receiver->auth);
+	if (!*d->lane)
+		gate_probe(&d->receiver->gate);
 	health_probe(&d->health);
 }
 
@@ -360,6 +366,8 @@ void destination_stop(struct destination *d)
 	health_stop(&d->health);
 	sp_timer_cancel(d->loop, &d->budget_timer);
 	sp_timer_cancel(d->loop, &d->pace_timer);
+	if (!*d->lane)
+		gate_stop(&d->receiver->gate);
 }
 
 bool destination_idle(const struct destination *d)

@@ -6,6 +6,7 @@
 #include "ship/auth.h"
 #include "ship/compose.h"
 #include "ship/destination.h"
+#include "ship/gate.h"
 #include "ship/narrow.h"
 #include "ship/order.h"
 #include "ship/pace.h"
@@ -69,6 +70,7 @@ struct receiver {
 	size_t max_bytes; /* of a request, learnt from 413 */
 	struct sp_mono max_bytes_at;
 	struct order_notice order;
+	struct gate gate; /* of the lanes */
 };
 
 struct destination {
@@ -80,6 +82,7 @@ struct destination {
 	char *name;	  /* "mimir", "mimir/acme" */
 	const char *lane; /* "acme"; "" when it is none */
 	char *header;	  /* of the lane, or NULL */
+	struct gate_place place;
 	struct token *token; /* of a lane with lanes.token */
 	uint64_t secrets_seen;
 

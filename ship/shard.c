@@ -44,6 +44,8 @@ static void post(struct shard *s, enum request_kind kind, const struct composed 
 	s->samples = c->samples;
 	s->busy = s->out = true;
 	d->in_flight++;
+	if (*d->lane)
+		gate_sent(&d->receiver->gate);
 	health_sent(&d->health);
 	if (kind == REQUEST_WITNESS ||
 	    (kind == REQUEST_PIECE && s->pieces++ > 0)) /* the first carries what the refused request should have */
@@ -518,6 +520,8 @@ static void shard_answered(void *arg, const struct http_answer *a)
 
 	d->in_flight--;
 	s->busy = s->out = false;
+	if (*d->lane) /* first, so that those in line have their turn before this lane has another one */
+		gate_returned(&d->receiver->gate, a->transport != SHIP_NOT_SENT);
 	enum rw_version next;
 	if (destination_sends_again(d, s->version, s->again, a, &next)) {
 		/* Prometheus 2.54 to 3.5 stores what it answers 415 to. */

@@ -376,6 +376,7 @@ int destination_begin(void **state)
 	    .receiver = (char *)(uintptr_t) "prometheus",
 	    .protocol = (char *)(uintptr_t) "1.0",
 	    .shards = SHARDS,
+	    .lanes_requests = 256,
 	    .max_samples = 5000,
 	    .max_bytes = 900 << 10,
 	    .max_raw_bytes = 3000000,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <malloc.h>
 #include <cmocka.h>
 
 /* n series; every bad-th sample has value 1, the others 0. */
@@ -355,6 +356,94 @@ static void a_lane_sends_its_key_and_nothing_without_it(void **state)
 	f.dest = main_one;
 }
 
+/* ---- lanes ---- */
+
+enum { LANES = 100, LANES_AT_A_TIME = 16 };
+
+static struct destination *lanes[LANES], *whole;
+
+static void with_lanes(void)
+{
+	static char by[] = "key", header[] = "X-Scope-OrgID";
+	f.settings.lanes_by = by;
+	f.settings.lanes_header = header;
+	f.settings.lanes_requests = LANES_AT_A_TIME;
+	destination_again();
+	whole = f.dest;
+	for (uint32_t i = 0; i < LANES; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "main/tenant-%u", i);
+		lanes[i] = destination_lane(whole, 2 + i, name);
+	}
+}
+
+static void commit_for_each_lane(void)
+{
+	for (size_t i = 0; i < LANES; i++) {
+		f.dest = lanes[i];
+		commit((uint32_t)(i % SHARDS), 10, 0);
+	}
+	f.dest = whole;
+}
+
+static void end_lanes(void)
+{
+	for (size_t i = 0; i < LANES; i++)
+		destination_free(&lanes[i]);
+}
+
+static void lanes_do_not_run_over_a_receiver_that_comes_back(void **state)
+{
+	(void)state;
+	with_lanes();
+	f.latency_ms = 5;
+	f.transport = SHIP_NOT_SENT;
+	commit_for_each_lane();
+	run_for(1000, NULL);
+	assert_in_range(f.posts, LANES_AT_A_TIME + 50, LANES_AT_A_TIME + 120); /* at most all 10 ms, after the first */
+	unsigned before = f.posts;
+	f.transport = SHIP_ANSWERED;
+	f.most_out = 0;
+	assert_true(run_for(3000, all_settled));
+	assert_int_equal(f.delivered, LANES * 10);
+	assert_in_range(f.most_out, LANES_AT_A_TIME / 2, LANES_AT_A_TIME);
+	assert_int_equal(f.posts, before + LANES);
+	assert_int_not_equal(f.at[before], f.at[before + 1]); /* the first alone */
+	end_lanes();
+}
+
+size_t __sanitizer_get_current_allocated_bytes(void);
+
+static size_t allocated(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return __sanitizer_get_current_allocated_bytes();
+#else
+	return mallinfo2().uordblks;
+#endif
+}
+
+static void an_idle_lane_costs_less_than_two_kilobytes(void **state)
+{
+	(void)state;
+	with_lanes();
+	end_lanes();
+	commit(0, 10, 0); /* what the first batch costs is no lane's */
+	assert_true(run_for(2000, all_settled));
+	size_t before = allocated(), first = f.n_stored;
+	with_lanes();
+	commit_for_each_lane();
+	assert_true(run_for(2000, all_settled));
+	for (size_t i = 0; i < LANES; i++)
+		destination_poll(lanes[i]);
+	for (size_t i = first; i < f.n_stored; i++) /* the modelled spool keeps them */
+		before += sizeof *f.stored[i].payload + f.stored[i].payload->n;
+	size_t each = (allocated() - before) / LANES;
+	print_message("an idle lane takes %zu bytes\n", each);
+	assert_in_range(each, 100, 2000);
+	end_lanes();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, destination_begin, destination_end)
@@ -366,7 +455,8 @@ int main(void)
 	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_401_stops_all_but_probes),
 	    TEST(nobody_there_is_retried_for_ever), TEST(a_request_without_answer_may_have_arrived),
 	    TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut), TEST(partly_refused_batches_are_kept_whole),
-	    TEST(a_lane_sends_its_key_and_nothing_without_it)};
+	    TEST(a_lane_sends_its_key_and_nothing_without_it), TEST(lanes_do_not_run_over_a_receiver_that_comes_back),
+	    TEST(an_idle_lane_costs_less_than_two_kilobytes)};
 	sp_log_init("test", -1, SP_LOG_ERROR, SP_LOG_TEXT);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
