@@ -4,11 +4,13 @@
 
 #define SLOTS_MIN 1024 /* 24 KiB */
 #define SLOTS_MAX 65536
-/* Refusals of the same series alone, or of late samples, before the next need not be tried. */
+#define PROBES 8
+/* Refusals of the same series alone, or of late samples, that prove it. */
 #define SERIES_PROOFS 2
 #define LATE_PROOFS 3
-/* Batches with untried samples after a trial. */
+/* Batches in which nothing is tried after a trial. */
 #define CREDIT 4
+#define CREDIT_MAX 32
 
 struct known {
 	int64_t now_ms, head_ms; /* the newest time delivered of any series */
@@ -50,9 +52,20 @@ void known_clock(struct known *k, int64_t now_ms)
 		k->now_ms = now_ms;
 }
 
+/* Its slot, else a free one, else the one that must go for it. */
+static struct slot *place(const struct known *k, uint64_t series)
+{
+	for (size_t i = 0; i < PROBES; i++) {
+		struct slot *s = &k->slots[(series + i) % k->n_slots];
+		if (s->series == series || s->series == 0)
+			return s;
+	}
+	return &k->slots[series % k->n_slots];
+}
+
 static const struct slot *find(const struct known *k, uint64_t series)
 {
-	const struct slot *s = k ? &k->slots[series % k->n_slots] : NULL;
+	const struct slot *s = k ? place(k, series) : NULL;
 	return s && s->series == series ? s : NULL;
 }
 
@@ -62,21 +75,17 @@ static void grow(struct known *k)
 	size_t n = k->n_slots;
 	k->n_slots *= 4;
 	k->slots = sp_new_array(struct slot, k->n_slots);
-	k->used = 0;
 	for (size_t i = 0; i < n; i++)
-		if (old[i].series != 0) {
-			k->slots[old[i].series % k->n_slots] = old[i];
-			k->used++;
-		}
+		if (old[i].series != 0)
+			*place(k, old[i].series) = old[i];
 	sp_free(old);
 }
 
-/* The slot of this series; who had it is forgotten. */
 static struct slot *take(struct known *k, uint64_t series)
 {
 	if (k->used > k->n_slots / 2 && k->n_slots < SLOTS_MAX)
 		grow(k);
-	struct slot *s = &k->slots[series % k->n_slots];
+	struct slot *s = place(k, series);
 	if (s->series != series) {
 		k->used += s->series == 0;
 		*s = (struct slot){.series = series, .newest_ms = INT64_MIN};
@@ -115,7 +124,7 @@ void known_refused(struct known *k, uint64_t series, int64_t ms, unsigned times)
 	if (!k)
 		return;
 	struct slot *s = take(k, series);
-	k->credit = CREDIT;
+	k->credit = k->credit + CREDIT < CREDIT_MAX ? k->credit + CREDIT : CREDIT_MAX;
 	if (ms > s->newest_ms) {
 		s->refusals += times;
 		s->refused_s = (uint32_t)(k->now_ms / 1000);
@@ -138,10 +147,10 @@ bool known_expects_refusal(const struct known *k, uint64_t series, int64_t ms)
 	return s && (ms <= s->newest_ms || was_refused(k, s, 1));
 }
 
-bool known_need_not_try(const struct known *k, uint64_t series, int64_t ms)
+bool known_proves_refusal(const struct known *k, uint64_t series, int64_t ms)
 {
 	const struct slot *s = find(k, series);
-	if (!s || k->credit == 0)
+	if (!s)
 		return false;
 	if (ms < s->newest_ms)
 		return k->late.count >= LATE_PROOFS && k->now_ms - k->late.at_ms <= KNOWN_FORGET_MS &&
@@ -149,7 +158,12 @@ bool known_need_not_try(const struct known *k, uint64_t series, int64_t ms)
 	return ms > s->newest_ms && was_refused(k, s, SERIES_PROOFS);
 }
 
-void known_untried(struct known *k)
+bool known_may_skip(const struct known *k)
+{
+	return k && k->credit > 0;
+}
+
+void known_skipped(struct known *k)
 {
 	k->credit--;
 }

@@ -25,10 +25,11 @@ void known_delivered(struct known *k, uint64_t series, int64_t ms);
 void known_refused(struct known *k, uint64_t series, int64_t ms, unsigned times);
 /* Is this sample likely to be refused? */
 bool known_expects_refusal(const struct known *k, uint64_t series, int64_t ms);
-/* ... so surely that it need not be tried: samples like it (of this series; or as late as this) were refused alone
- * several times within the last hour, none was taken since, and the last trial is only a few batches old. */
-bool known_need_not_try(const struct known *k, uint64_t series, int64_t ms);
-/* Such samples of one batch were not tried. */
-void known_untried(struct known *k);
+/* ... so surely that the refusal of a few of its like is enough: samples like it (of this series; or as late as this)
+ * were refused alone several times within the last hour, and none was taken since. */
+bool known_proves_refusal(const struct known *k, uint64_t series, int64_t ms);
+/* Samples of whose refusal there is proof are not tried in some batches after each trial. False: it is time for one. */
+bool known_may_skip(const struct known *k);
+void known_skipped(struct known *k);
 
 #endif

@@ -9,9 +9,13 @@
 #define BLIND_REQUESTS 16
 /* 5xx to the same piece, each after a pause, before it is taken for a refusal. */
 #define STRIKES 3
-/* Times a sample must be answered 5xx or 429 alone, and the receiver accept something right after it, before it is
- * condemned. */
-#define HEARINGS 3
+/* Times a sample must be answered 5xx or 429 alone, and the receiver accept something else right after it, before it is
+ * condemned. What that was counts: most if we chose it and sent it for that, less if another batch just came along. */
+#define HEARINGS 4
+#define HEARING_CONTROL 6
+#define HEARING_WITNESS 1
+/* Once such answers were in doubt, this many of them mean load before another one is about data. */
+#define TRUST 10
 /* What is kept of an answer. */
 #define ANSWER_MAX_BYTES 1024
 /* Different answers that are kept in full; later ones are filed under the last. */
@@ -24,6 +28,8 @@ struct piece {
 	uint32_t from, to;
 	bool left;	 /* the next piece is its brother, and both together were refused */
 	bool surely_bad; /* its brother was accepted */
+	bool apart;	 /* probably all of it is bad: to be tried one by one */
+	bool refused;	 /* it was, as load */
 	unsigned strikes, hearings;
 };
 
@@ -39,6 +45,7 @@ struct sample {
 	uint32_t place; /* in order */
 	uint16_t refusal;
 	uint8_t fate, class;
+	bool heard; /* and condemned for 429 or 5xx */
 };
 
 struct refusal {
@@ -62,9 +69,11 @@ struct narrow {
 	size_t cap, front, n;
 	struct piece current, accused; /* accused: one sample that was answered 5xx, from == to when there is none */
 	enum { IDLE, PIECE_OUT, PROBE_OUT, CONTROL_OUT } state;
-	bool probing; /* is it the batch or the receiver? */
-	bool proven;  /* the receiver accepted something since we began */
-	bool anew;    /* it did so after all that was sent of this batch had been refused */
+	bool probing;	/* is it the batch or the receiver? */
+	bool proven;	/* the receiver accepted something since we began */
+	bool doubted;	/* what it refused as load it then accepted */
+	unsigned trust; /* answers that speak of load and are taken at their word, after a doubt */
+	bool anew;	/* it did so after all that was sent of this batch had been refused */
 	unsigned failed_probes;
 	bool wants_other; /* the last probe failed: another batch shall go in between */
 	uint32_t probe;	  /* series to probe next */
@@ -148,6 +157,7 @@ static void split(struct narrow *n, const struct piece *p, bool implied)
 	bool one_series;
 	uint32_t mid = middle(n, p, &one_series);
 	struct piece left = {.from = p->from, .to = mid, .left = implied}, right = {.from = mid, .to = p->to};
+	left.apart = right.apart = p->from >= n->begins[EXPECTED] && n->begins[EXPECTED] > 0 && implied;
 	if (n->proven || one_series || !implied) {
 		push_front(n, right);
 		push_front(n, left);
@@ -381,32 +391,75 @@ static void condemn(struct narrow *n, const struct piece *p, uint16_t refusal)
 	}
 }
 
-/* Such a piece, once refused, is not taken apart. */
-static bool need_not_try(struct narrow *n, const struct piece *p)
+static bool is_proven_bad(struct narrow *n, const struct piece *p)
 {
 	for (uint32_t place = p->from; place < p->to; place++) {
 		const struct sample *s = sample_at(n, place);
-		if (s->class != EXPECTED || !known_need_not_try(n->known, n->series[s->series], s->ms))
+		if (s->class != EXPECTED || !known_proves_refusal(n->known, n->series[s->series], s->ms))
 			return false;
 	}
 	return n->proven;
 }
 
-/* Pieces in front that must hold something bad, because their brothers do not, are taken apart, or settled, without
- * being sent. */
+/* Such a piece, once refused, is not taken apart. */
+static bool need_not_try(struct narrow *n, const struct piece *p)
+{
+	return known_may_skip(n->known) && is_proven_bad(n, p);
+}
+
+/* Pieces in front that need not be sent to know that something in them is bad are taken apart, or settled. */
 static void settle_unsent(struct narrow *n)
 {
-	while (n->n > 0 && n->pieces[n->front].surely_bad) {
-		struct piece p = pop_front(n);
-		if (need_not_try(n, &p)) {
+	while (n->n > 0) {
+		struct piece p = n->pieces[n->front];
+		bool untried = need_not_try(n, &p);
+		if (p.surely_bad && untried) {
 			condemn(n, &p, 0);
-			known_untried(n->known);
-		} else if (p.to - p.from > 1) {
+			known_skipped(n->known);
+			pop_front(n);
+		} else if (p.to - p.from > 1 && !untried && (p.surely_bad || p.apart)) {
+			pop_front(n);
 			split(n, &p, true);
 		} else {
-			p.surely_bad = false;
-			push_front(n, p);
+			return;
 		}
+	}
+}
+
+/* 429 and 5xx are about data only as long as the same data is always answered so. Here it was not: what was concluded
+ * from such answers is forgotten. */
+static void doubt(struct narrow *n)
+{
+	n->doubted = true;
+	n->trust = TRUST;
+	n->n = 0;
+	n->accused = (struct piece){0};
+	for (uint32_t place = 0; place < n->totals.samples; place++) {
+		struct sample *s = sample_at(n, place);
+		if (s->fate == FATE_CONDEMNED && n->refusals[s->refusal].load)
+			s->fate = FATE_OPEN, s->heard = false;
+		if (s->fate != FATE_OPEN)
+			continue;
+		struct piece *last = n->n > 0 ? &n->pieces[(n->front + n->n - 1) % n->cap] : NULL;
+		if (last && last->to == place)
+			last->to++;
+		else
+			push_back(n, (struct piece){.from = place, .to = place + 1});
+	}
+}
+
+bool narrow_doubted(const struct narrow *n)
+{
+	return n->doubted;
+}
+
+static void remember_load(struct narrow *n)
+{
+	for (uint32_t i = 0; i < n->totals.samples; i++) {
+		struct sample *s = &n->samples[i];
+		if (s->heard)
+			known_refused(n->known, n->series[s->series], s->ms, HEARINGS);
+		s->heard = false;
 	}
 }
 
@@ -433,6 +486,17 @@ static void begin_anew(struct narrow *n)
 	push_back(n, (struct piece){.from = 0, .to = n->totals.samples});
 }
 
+/* There is nothing yet to hear it with; what is next may be good. But no sample overtakes another of its series. */
+static void defer_accused(struct narrow *n)
+{
+	struct piece *p = &n->accused;
+	if (p->from == p->to || n->n == 0 || n->pieces[n->front].refused ||
+	    (p->to < n->totals.samples && sample_at(n, p->to)->series == sample_at(n, p->from)->series))
+		return;
+	push_back(n, *p);
+	p->to = p->from;
+}
+
 enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 {
 	SP_BUG_IF(n->state != IDLE);
@@ -444,6 +508,8 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 		return send_probe(n, out);
 	if (n->requests >= n->rules.max_requests)
 		narrow_give_up(n);
+	if (n->good == NOBODY)
+		defer_accused(n);
 	if (n->accused.from < n->accused.to) {
 		if (n->good == NOBODY)
 			return NARROW_WITNESS;
@@ -453,8 +519,10 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 	settle_unsent(n);
 	if (!n->proven && (n->n == 0 || n->blind >= BLIND_REQUESTS))
 		return NARROW_WITNESS;
-	if (n->n == 0)
+	if (n->n == 0) {
+		remember_load(n);
 		return NARROW_DONE;
+	}
 	struct piece p = pop_front(n);
 	n->current = p;
 	n->state = PIECE_OUT;
@@ -466,18 +534,22 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 
 /* ---- what came back ---- */
 
-static void receiver_is_well(struct narrow *n)
+static void receiver_is_well(struct narrow *n, unsigned weight)
 {
 	struct piece *p = &n->accused;
+	for (uint32_t i = 0; !n->proven && !n->anew && i < n->totals.samples; i++)
+		if (n->samples[i].fate == FATE_CONDEMNED)
+			known_refused(n->known, n->series[n->samples[i].series], n->samples[i].ms, 1);
 	n->proven = true;
 	n->probing = false;
 	n->blind = 0;
 	if (p->from == p->to)
 		return;
 	struct sample *s = sample_at(n, p->from);
-	if (++p->hearings >= HEARINGS) {
+	p->hearings += weight;
+	if (p->hearings >= HEARINGS * HEARING_CONTROL) {
 		s->fate = FATE_CONDEMNED;
-		known_refused(n->known, n->series[s->series], s->ms, HEARINGS);
+		s->heard = true;
 	} else {
 		push_front(n, *p);
 	}
@@ -488,6 +560,8 @@ static void receiver_is_well(struct narrow *n)
 static void acquit(struct narrow *n)
 {
 	struct piece *p = &n->accused;
+	if (p->from == p->to)
+		return; /* another batch has vouched for the receiver meanwhile */
 	p->hearings = 0;
 	push_front(n, *p);
 	p->to = p->from;
@@ -501,9 +575,11 @@ static void accepted(struct narrow *n, const struct piece *p)
 		known_delivered(n->known, n->series[s->series], s->ms);
 	}
 	n->good = n->order[p->to - 1];
-	if (p->left)
+	if (n->rules.suspect && (p->refused || p->surely_bad))
+		doubt(n);
+	else if (p->left)
 		n->pieces[n->front].surely_bad = true;
-	receiver_is_well(n);
+	receiver_is_well(n, HEARING_CONTROL);
 }
 
 static void refused(struct narrow *n, const struct piece *p, bool load, int status, struct sp_bytes words)
@@ -517,13 +593,14 @@ static void refused(struct narrow *n, const struct piece *p, bool load, int stat
 	}
 	struct sample *s = sample_at(n, p->from);
 	s->refusal = file_refusal(n, status, load, words);
-	if (alone && load) {
+	if (alone && load && !is_proven_bad(n, p)) {
 		n->accused = *p;
+		n->accused.refused = true;
 		return;
 	}
 	condemn(n, p, s->refusal);
 	if (!alone)
-		known_untried(n->known);
+		known_skipped(n->known);
 	else if (n->proven && status != 413)
 		known_refused(n->known, n->series[s->series], s->ms, 1);
 }
@@ -535,18 +612,18 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 	n->state = IDLE;
 	if (state == PROBE_OUT) {
 		if (verdict == SHIP_DELIVERED) {
-			receiver_is_well(n);
+			receiver_is_well(n, HEARING_CONTROL);
 			return true;
 		}
 		n->probe++;
 		n->failed_probes++;
-		n->wants_other = true;
+		n->wants_other = !is_refusal || n->failed_probes % BLIND_REQUESTS == 0;
 		n->good = NOBODY;
 		return is_refusal;
 	}
 	if (state == CONTROL_OUT) {
 		if (verdict == SHIP_DELIVERED) {
-			receiver_is_well(n);
+			receiver_is_well(n, HEARING_CONTROL);
 			return true;
 		}
 		if (is_refusal) /* of a repeat: no news about the receiver, another batch must vouch for it */
@@ -561,7 +638,9 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 		accepted(n, &p);
 		return true;
 	}
-	if (suspicious && (n->rules.suspect || ++p.strikes >= STRIKES)) {
+	if (suspicious && n->trust > 0)
+		n->trust--;
+	else if (suspicious && (n->rules.suspect || ++p.strikes >= STRIKES)) {
 		refused(n, &p, true, status, words);
 		return true;
 	}
@@ -575,8 +654,10 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 
 void narrow_witness(struct narrow *n)
 {
+	if (n->state == CONTROL_OUT || (n->accused.from < n->accused.to && n->good != NOBODY))
+		return; /* the control says more */
 	n->anew |= !n->proven && n->blind > 0;
-	receiver_is_well(n);
+	receiver_is_well(n, HEARING_WITNESS);
 }
 
 unsigned narrow_failed_probes(const struct narrow *n)

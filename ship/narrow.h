@@ -14,7 +14,7 @@
  *   }
  *
  * A sample is condemned only when it was refused alone and the receiver accepted something else: before that, since the
- * narrowing began, when it refused with 400, 409, 422 or 413; when it answered 5xx or 429, three times, and each time
+ * narrowing began, when it refused with 400, 409, 422 or 413; when it answered 5xx or 429, four times, and each time
  * it accepted something right afterwards (a sample that is known to be good is sent once more as control). An answer
  * that is no refusal leaves the piece where it is.
  */
@@ -58,6 +58,8 @@ void narrow_witness(struct narrow *n);
  * letters, partly_refused; the receiver has stored what was good of them. Else false, and nothing changes. Not while a
  * piece is out. */
 bool narrow_give_up(struct narrow *n);
+/* Did the receiver accept what it had refused with 429 or 5xx? Then such answers say nothing about data. */
+bool narrow_doubted(const struct narrow *n);
 /* Probes of a suspect batch that failed so far; 0 when it is known who is ill. */
 unsigned narrow_failed_probes(const struct narrow *n);
 /* Samples that were accepted, and the others as dead letters (dest, shard and seq are the caller's to fill). Views live

@@ -6,12 +6,10 @@
 
 #include <stdio.h>
 
-/* Failures of one batch, whatever the answer was, before it is suspect. */
+/* Failures of one batch, or of all in a row, whatever the answer was, before the batch is suspect. */
 #define SUSPECT_ANYHOW_AFTER 10
 /* Once 429 or 5xx turned out to be about data, the next one is taken to be so, for this long. */
 #define LOAD_IS_DATA_MS 600000
-/* 429 and 5xx to a request of several batches, before it is halved. */
-#define HALVE_AFTER 3
 /* Probes for a suspect batch, with no other shard to ask, before the next batch of its own shard may overtake it. */
 #define OVERTAKE_AFTER 8
 /* Failed probes with whole batches, where everything is refused, before every other probe is a single sample. */
@@ -92,7 +90,7 @@ static void post_part(struct shard *s, enum request_kind kind, uint64_t seq, enu
 static struct window_limits limits_of(const struct shard *s)
 {
 	const struct destination *d = s->dest;
-	return (struct window_limits){.batches = health_is_rejecting(&d->health) ? 1 : s->join_limit,
+	return (struct window_limits){.batches = d->health.failures >= SUSPECT_AFTER ? 1 : s->join_limit,
 	    .samples = (size_t)d->settings->max_samples,
 	    .bytes = d->receiver->max_bytes,
 	    .raw_bytes = (size_t)d->settings->max_raw_bytes,
@@ -257,6 +255,8 @@ static void finish_narrowing(struct shard *s)
 		if (dead[i].http_status == 429 || dead[i].http_status >= 500)
 			s->dest->load_refusal = sp_loop_now(s->dest->loop);
 	}
+	if (narrow_doubted(s->narrow))
+		s->dest->load_refusal.ms = 0;
 	if (n_dead > 0)
 		sp_log(SP_LOG_WARN, "batch.refused", sp_f_str("destination", s->dest->name),
 		    sp_f_u64("shard", s->index), sp_f_u64("delivered", delivered), sp_f_u64("dead_lettered", lost),
@@ -448,7 +448,8 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 static bool is_suspect(const struct destination *d, const struct entry *e, bool answered)
 {
 	bool others_are_taken = d->last_success.ms > 0 && e->attempts > d->health.failures;
-	return e->strikes >= SUSPECT_AFTER || (e->attempts >= SUSPECT_ANYHOW_AFTER && (answered || others_are_taken));
+	unsigned tried = answered && d->health.failures > e->attempts ? d->health.failures : e->attempts;
+	return e->strikes >= SUSPECT_AFTER || (tried >= SUSPECT_ANYHOW_AFTER && (answered || others_are_taken));
 }
 
 static void remove_purged(struct shard *s)
@@ -479,10 +480,8 @@ static bool whole_answered(struct shard *s, const struct http_answer *a, struct 
 		d->receiver->max_bytes_at = sp_loop_now(d->loop);
 	}
 	if (s->n > 1) {
-		if (about_data || (not_now && e->attempts % HALVE_AFTER == 0))
-			s->join_limit = s->n / 2;
-		if (suspicious)
-			s->join_limit = 1;
+		if (about_data || suspicious)
+			s->join_limit = suspicious ? 1 : s->n / 2;
 		remove_purged(s);
 		return about_data;
 	}

@@ -243,7 +243,7 @@ static void a_suspect_batch_is_narrowed_when_the_receiver_is_well(void **state)
 	run(n, &f.m);
 	assert_int_equal(result(n, &delivered, "rejected"), 2);
 	assert_int_equal(delivered, 298);
-	assert_true(f.m.requests < 60);
+	assert_true(f.m.requests < 70);
 	narrow_free(&n);
 	sp_buf_free(&f.block);
 }
