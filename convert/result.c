@@ -127,7 +127,7 @@ static enum sp_status add_part(struct result *r, size_t n, uint8_t **to, struct 
 /* Payloads in the order of the groups, then what is quarantined. */
 static enum sp_status add_bulk(struct result *r, const struct convert_out *out, struct sp_why *why)
 {
-	uint8_t *to;
+	uint8_t *to = NULL;
 	size_t quarantined = 0;
 	for (size_t i = 0; i < out->n_groups; i++) {
 		enum sp_status status = add_part(r, out->groups[i].payload.n, &to, why);
