@@ -23,12 +23,12 @@ static bool has_command(enum inspect_table t, enum command c)
 static void print_usage(FILE *to, const char *noun, enum inspect_table t)
 {
 	bool reasons = t != INSPECT_SPOOL, destinations = t != INSPECT_QUARANTINE;
-	fprintf(to, "%s: %s\n\n  %s ls [WHICH] [--json]\n  %s show ID [--json | --raw]\n", noun, about[t], noun, noun);
-	fprintf(to, "  %s export [ID ... | WHICH]          one JSON object a line, with the bytes in base64\n", noun);
+	fprintf(to, "%s: %s\n\n  standpipe %s ls [WHICH] [--json]\n  standpipe %s show ID [--json | --raw]\n", noun, about[t], noun, noun);
+	fprintf(to, "  standpipe %s export [ID ... | WHICH]\n        to standard output: one JSON object a line, with the bytes in base64\n", noun);
 	if (has_command(t, REPLAY))
-		fprintf(to, "  %s replay ID ... | WHICH | --all    %s\n", noun,
+		fprintf(to, "  standpipe %s replay ID ... | WHICH | --all [--json]\n        %s\n", noun,
 			t == INSPECT_QUARANTINE ? "converted again, by the running relay" : "back into the spool, to be sent again");
-	fprintf(to, "  %s purge ID ... | WHICH | --all     for good; without --yes it only says how much\n\n", noun);
+	fprintf(to, "  standpipe %s purge ID ... | WHICH | --all [--yes] [--json]\n        for good; without --yes it only says how much that would be\n\n", noun);
 	fprintf(to, "WHICH: all that is given must fit\n  --key NAME            of this access key\n");
 	if (reasons)
 		fputs("  --reason WORD         as in the column `reason`\n", to);
@@ -141,7 +141,7 @@ static int read_words(struct tool *t, int argc, char **argv, enum command *c, co
 {
 	for (*c = LS; *c < COMMANDS && strcmp(argc > 1 ? argv[1] : "", commands[*c]) != 0;)
 		++*c;
-	if (argc < 2)
+	if (argc < 2 || argv[1][0] == '-')
 		return usage(t, NULL);
 	if (*c == COMMANDS || !has_command(t->table, *c))
 		return usage(t, "no such verb");

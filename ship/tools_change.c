@@ -106,7 +106,7 @@ enum sp_status tools_replay(struct tool *t, struct sp_why *why)
 	struct sum sum = {0};
 	enum sp_status status = change_all(t, TOOLS_REPLAY, &sum, why);
 	if (status == SP_OK || sum.rows)
-		print_sum(t, "replayed", &sum, "; they wait in the spool and are sent after what waits there already");
+		print_sum(t, "replayed", &sum, sum.rows ? "; they wait in the spool, to be sent after what waits there already" : "");
 	if (status == SP_OK && sum.refused)
 		status = sp_fail(why, SP_DENIED, "%" PRIu64 " stay where they are; %s", sum.refused, sum.refusal);
 	return status;
