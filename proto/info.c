@@ -135,3 +135,11 @@ const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes name
 	}
 	return NULL;
 }
+
+struct sp_bytes info_unit(const Standpipe__InfoEntry *e, struct sp_bytes name)
+{
+	static const char end[] = "_count";
+	const size_t n = sizeof end - 1;
+	bool is_count = name.n > strlen(e->name) && name.n > n && memcmp(name.p + name.n - n, end, n) == 0;
+	return is_count && e->type == STANDPIPE__INFO_ENTRY__TYPE__GAUGE ? sp_str("") : sp_str(e->unit);
+}

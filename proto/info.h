@@ -27,5 +27,7 @@ SP_CHECKED enum sp_status info_read(struct sp_bytes packed, struct info **out, s
 void info_free(struct info **i);
 /* NULL when nothing is known of that series. */
 const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes series_name);
+/* The unit of a series with that entry: how many values a metric had is a number without unit. A summary has one for all its series. */
+struct sp_bytes info_unit(const Standpipe__InfoEntry *e, struct sp_bytes series_name);
 
 #endif

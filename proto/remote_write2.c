@@ -159,7 +159,7 @@ static void find_metadata(struct rw2_writer *w, const struct info *info, struct 
 	const Standpipe__InfoEntry *e = info ? info_find(info, name) : NULL;
 	if (!e)
 		return;
-	uint32_t help = symbol(w, sp_str(e->help)), unit = symbol(w, sp_str(e->unit));
+	uint32_t help = symbol(w, sp_str(e->help)), unit = symbol(w, info_unit(e, name));
 	uint8_t *to = w->meta + 2;
 	if (e->type)
 		*to++ = TYPE, to = rw_put_varint(to, (uint64_t)e->type);

@@ -116,6 +116,7 @@ def test_type_help_and_unit_go_with_the_series_from_memory_and_from_disk():
     assert len(said) > 20 and all(len(m) == 1 for m in said.values()), "the same from memory and from disk"
     assert all(m and m[0] == 2 and m[1] for [m] in said.values()), "gauges with a help text"
     assert {"bytes", "seconds", "percent"} <= {unit for [(_, _, unit)] in said.values()}
+    assert {unit for name, [(_, _, unit)] in said.items() if name.endswith("_sample_count")} == {""}, "a number of data points"
 
 
 REFUSED = "aws_ebs_volume_read_ops_sum"

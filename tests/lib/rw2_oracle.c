@@ -27,12 +27,14 @@ static bool is_text(const Rw2__Request *r, uint32_t ref, struct sp_bytes text)
 	return ref < r->n_symbols && sp_eq(sp_bytes(r->symbols[ref].data, r->symbols[ref].len), text);
 }
 
-static const char *metadata_differ(const Rw2__Request *r, const Rw2__Metadata *m, const Standpipe__InfoEntry *e)
+static const char *metadata_differ(
+	const Rw2__Request *r, const Rw2__Metadata *m, const Standpipe__InfoEntry *e, struct sp_bytes name)
 {
-	bool known = e && (e->type || e->help[0] || e->unit[0]);
+	struct sp_bytes unit = e ? info_unit(e, name) : sp_str("");
+	bool known = e && (e->type || e->help[0] || unit.n);
 	if (!known || !m)
 		return known == !m ? "metadata are missing, or are too much" : NULL;
-	if (m->type != (int32_t)e->type || !is_text(r, m->help_ref, sp_str(e->help)) || !is_text(r, m->unit_ref, sp_str(e->unit)))
+	if (m->type != (int32_t)e->type || !is_text(r, m->help_ref, sp_str(e->help)) || !is_text(r, m->unit_ref, unit))
 		return "metadata are others";
 	return NULL;
 }
@@ -51,7 +53,7 @@ static const char *series_differ(const Rw2__Request *r, const Rw2__TimeSeries *t
 		if (memcmp(&t->samples[i]->value, &v.value, sizeof v.value) != 0 || t->samples[i]->timestamp != v.ms ||
 		    t->samples[i]->has_start_timestamp)
 			return "a sample is another one";
-	return metadata_differ(r, t->metadata, info ? info_find(info, name) : NULL);
+	return metadata_differ(r, t->metadata, info ? info_find(info, name) : NULL, name);
 }
 
 static const char *differ(const Rw2__Request *r, const struct rw2_part *parts, size_t n)
