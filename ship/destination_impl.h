@@ -36,9 +36,8 @@ struct shard {
 	enum rw_version version;
 	bool again;    /* it is one that was sent in another version before */
 	uint64_t epoch; /* of the destination's health when it went out */
-	struct entry *entries[WINDOW_JOIN_MAX];
-	uint64_t seqs[WINDOW_JOIN_MAX]; /* entries move while a request is out, seqs do not */
-	size_t n;
+	uint64_t *seqs; /* n of them: entries move while a request is out, seqs do not */
+	size_t n, cap_seqs;
 	uint64_t samples;
 	struct sp_buf body;
 	struct payload *held;  /* of a request that is sent as it lies in the payload */
@@ -65,6 +64,7 @@ struct receiver {
 	uint64_t secrets; /* how often the secret has changed */
 	const struct settings *keys; /* the access keys, for lanes.token; NULL: not known yet */
 	struct composer *composer;
+	struct entry *entries[WINDOW_JOIN_MAX]; /* of the request that is being made */
 	struct protocol protocol;
 	bool rolls_back;  /* a refused request leaves nothing behind */
 	size_t max_bytes; /* of a request, learnt from 413 */

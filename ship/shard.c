@@ -69,8 +69,8 @@ static bool must_wait_for_more(struct shard *s, const struct window_limits *l, s
 	if (wait == 0 || n == l->batches || n == WINDOW_JOIN_MAX || d->health.state != HEALTH_OK)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		samples += s->entries[i]->batch.samples;
-		bytes += s->entries[i]->batch.len;
+		samples += d->receiver->entries[i]->batch.samples;
+		bytes += d->receiver->entries[i]->batch.len;
 	}
 	if (samples >= l->samples / PACE_FILL || bytes >= l->bytes / PACE_FILL)
 		return false;
@@ -101,40 +101,49 @@ static struct window_limits limits_of(const struct shard *s)
 static void send_again(struct shard *s, enum rw_version version)
 {
 	struct window_limits l = limits_of(s);
+	struct entry **entries = s->dest->receiver->entries;
 	s->again = true;
 	if (s->kind != REQUEST_WHOLE) {
 		post_part(s, s->kind, s->kind == REQUEST_PIECE ? s->narrow_seq : s->seqs[0], version, 0);
 		return;
 	}
 	for (size_t i = 0; i < s->n; i++)
-		s->entries[i] = window_find(s->window, s->seqs[i]);
-	struct composed c = compose_batches(s->dest->receiver->composer, s->entries, s->n, &l, version, &s->body);
+		entries[i] = window_find(s->window, s->seqs[i]);
+	struct composed c = compose_batches(s->dest->receiver->composer, entries, s->n, &l, version, &s->body);
 	for (size_t i = c.n; i < s->n; i++)
-		s->entries[i]->state = ENTRY_QUEUED;
+		entries[i]->state = ENTRY_QUEUED;
 	s->n = c.n;
 	post(s, REQUEST_WHOLE, &c, 0);
+}
+
+static void room_for_seqs(struct shard *s, size_t n)
+{
+	if (n > s->cap_seqs)
+		s->seqs = sp_realloc(s->seqs, (s->cap_seqs = n) * sizeof *s->seqs);
 }
 
 static bool send_whole(struct shard *s)
 {
 	struct destination *d = s->dest;
 	struct window_limits l = limits_of(s), wanted = l;
+	struct entry **entries = d->receiver->entries;
 	wanted.bytes *= composer_gain(d->receiver->composer);
 	wanted.raw_bytes *= composer_gain(d->receiver->composer);
-	size_t n = window_collect(s->window, &wanted, s->entries);
+	size_t n = window_collect(s->window, &wanted, entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
-	enum rw_version version = s->entries[0]->batch.flags & BATCH_AS_IT_IS ? RW_1 : d->receiver->protocol.spoken;
-	struct composed c = compose_batches(d->receiver->composer, s->entries, n, &l, version, &s->body);
-	s->held = payload_ref(s->entries[0]->payload);
+	enum rw_version version = entries[0]->batch.flags & BATCH_AS_IT_IS ? RW_1 : d->receiver->protocol.spoken;
+	struct composed c = compose_batches(d->receiver->composer, entries, n, &l, version, &s->body);
+	s->held = payload_ref(entries[0]->payload);
+	room_for_seqs(s, c.n);
 	s->n = c.n;
 	for (size_t i = 0; i < c.n; i++) {
-		s->seqs[i] = s->entries[i]->batch.seq;
-		s->entries[i]->state = ENTRY_SENT;
+		s->seqs[i] = entries[i]->batch.seq;
+		entries[i]->state = ENTRY_SENT;
 	}
 	pace_sent(&d->pace, now_ms(s));
-	post(s, REQUEST_WHOLE, &c, s->entries[0]->attempts);
-	window_collect(s->window, &wanted, s->entries); /* the next ones may be read while these are out */
+	post(s, REQUEST_WHOLE, &c, entries[0]->attempts);
+	window_collect(s->window, &wanted, entries); /* the next ones may be read while these are out */
 	return true;
 }
 
@@ -354,6 +363,7 @@ static bool send_witness(struct shard *s)
 		return false;
 	if (!window_load(s->window, e))
 		return true;
+	room_for_seqs(s, 1);
 	s->seqs[0] = e->batch.seq;
 	s->busy = true;
 	health_sent(&s->dest->health);
@@ -624,6 +634,7 @@ void shard_free(struct shard **shard)
 	sp_buf_free(&s->witness);
 	sp_buf_free(&s->refusal);
 	window_free(&s->window);
+	sp_free(s->seqs);
 	sp_free(s);
 	*shard = NULL;
 }

@@ -30,7 +30,7 @@ struct window *window_new(
 {
 	struct window *w = sp_new(struct window);
 	*w = (struct window){
-	    .writer = writer, .dest = dest, .shard = shard, .ready = ready, .arg = arg, .more = behind, .cap = 16};
+	    .writer = writer, .dest = dest, .shard = shard, .ready = ready, .arg = arg, .more = behind, .cap = 2};
 	w->ring = sp_new_array(struct entry, w->cap);
 	return w;
 }
