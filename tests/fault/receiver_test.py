@@ -1,6 +1,8 @@
 """Receivers that are away, refuse, or come back: nothing is lost, nothing storms, and a person can see it."""
 import signal
+import threading
 import time
+import zlib
 
 from lib import cloudwatch, mapping, receiver, relay
 
@@ -146,3 +148,48 @@ def test_a_receiver_that_refuses_everything_is_paused_not_dead_lettered():
         verdict[0] = 204
         r.drained()
         complete(sink, points)
+
+
+def test_receivers_that_misbehave_delay_only_themselves_and_get_all_that_is_good():
+    """One loses every second answer, one holds each request for as long as the test likes, one refuses half of all series; one is well."""
+    release, count = threading.Event(), [0]
+    refused = lambda series: zlib.crc32(str(series).encode()) % 2 == 0
+
+    def loses(q):
+        count[0] += 1
+        q.kept = True
+        return "close" if count[0] % 2 else (204, {}, "")
+
+    def holds(q):
+        release.wait(30)
+        return (204, {}, "")
+
+    def refuses(q):
+        return (422, {}, "not this one") if any(refused(series) for series, _ in q.series()) else (204, {}, "")
+
+    sinks = {"main": receiver.Receiver(), "loses": receiver.Receiver(behave=loses), "holds": receiver.Receiver(behave=holds),
+             "refuses": receiver.Receiver(behave=refuses)}
+    conf = {"destinations": {n: {"url": s.url, "backoff": QUICK["destinations"]["main"]["backoff"]} for n, s in sinks.items()}}
+    with relay.Relay(sinks["main"].url, conf) as r:
+        points = []
+        for minute in range(12):
+            new = cloudwatch.some_points(10, 1700000040000 + minute * 60000)
+            assert r.post(cloudwatch.body([cloudwatch.record(new, "otlp10")])).status == 200
+            points += new
+        waiting = lambda name: r.metric("standpipe_samples_spooled", destination=name)
+        relay.wait_for(lambda: not (waiting("main") or waiting("loses") or waiting("refuses")))
+        complete(sinks["main"], points)
+        complete(sinks["loses"], points)
+        want = mapping.expected(points)
+        good = {s: v for s, v in want.items() if not refused(s)}
+        assert 0 < len(good) < len(want) and {s: dict(v) for s, v in sinks["refuses"].samples().items()} == good
+        in_order(sinks["refuses"].samples())
+        total = sum(map(len, want.values()))
+        assert r.metric("standpipe_samples_dead_lettered", destination="refuses") == total - sum(map(len, good.values()))
+        assert waiting("holds") == total and r.metric("standpipe_samples_dead_lettered", destination="loses") == 0
+        release.set()
+        r.drained()
+        complete(sinks["holds"], points)
+        for name in sinks:
+            accepted, rest = r.books(name)
+            assert accepted == rest == total

@@ -132,6 +132,13 @@ def at_most_samples(most):
     return lambda r: OK if len(ids(r)) <= most else (413, {}, "too many samples")
 
 
+def stores_rest_of_2_0(r):
+    """Takes 2.0, stores what is good and says how much that was."""
+    good = len([word for word in ids(r) if word != "bad"])
+    r.kept = "good" if good < len(ids(r)) else False
+    return (400 if r.kept else 204, {"X-Prometheus-Remote-Write-Samples-Written": str(good)}, "some samples are not welcome" if r.kept else "")
+
+
 class Prometheus:
     """What a 1.0 receiver without (window_ms=0) or with an out-of-order window takes; one bad sample refuses the whole request."""
 
