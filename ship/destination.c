@@ -98,7 +98,7 @@ static bool narrows_for_long(const struct destination *d, const struct shard *s)
 }
 
 /* A shard with few series would empty its queue hours before the others, and a Prometheus without an out-of-order window takes nothing
- * that is an hour older than the newest sample of all its series. */
+ * that is an hour older than the newest sample of all its series. What is that old by now need not be waited for. */
 int64_t destination_horizon(const struct destination *d)
 {
 	int64_t slowest = INT64_MAX, ms;
@@ -106,9 +106,8 @@ int64_t destination_horizon(const struct destination *d)
 		const struct shard *s = d->shards[i];
 		if (!s || narrows_for_long(d, s) || !window_front_ms(s->window, &ms))
 			continue;
-		if (ms != INT64_MIN && ms < s->reached_ms) /* late itself */
-			ms = s->reached_ms;
-		slowest = ms < slowest ? ms : slowest;
+		if (ms == INT64_MIN || ms >= d->reached_ms - 2 * SHARDS_APART_MS)
+			slowest = ms < slowest ? ms : slowest;
 	}
 	return slowest < INT64_MAX - SHARDS_APART_MS ? slowest + SHARDS_APART_MS : INT64_MAX;
 }

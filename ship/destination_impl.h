@@ -46,7 +46,6 @@ struct shard {
 	size_t join_limit;    /* batches of the next request */
 	bool any_refused;     /* the window may hold batches to be narrowed down */
 	struct sp_mono narrowing_since; /* whole batches were not delivered; 0: they are */
-	int64_t reached_ms;   /* newest sample that was delivered */
 
 	struct narrow *narrow; /* of the batch narrow_seq */
 	uint64_t narrow_seq;
@@ -93,6 +92,7 @@ struct destination {
 
 	unsigned refused_in_a_row; /* whole batches since the last 2xx */
 	bool vouched;		   /* a witness was accepted: refusals are about data */
+	int64_t reached_ms;	   /* newest sample that was delivered */
 	struct sp_mono last_success, last_narrowing;
 	struct sp_mono load_refusal; /* when 429 or 5xx last turned out to be about data */
 	struct known *known;	     /* NULL: nothing was refused lately */

@@ -380,7 +380,8 @@ static void delivered_whole(struct shard *s)
 	s->narrowing_since = (struct sp_mono){0};
 	for (size_t i = 0; i < s->n; i++) {
 		batches[i] = window_find(s->window, s->seqs[i])->batch;
-		s->reached_ms = batches[i].max_ms > s->reached_ms ? batches[i].max_ms : s->reached_ms;
+		if (batches[i].max_ms > s->dest->reached_ms)
+			s->dest->reached_ms = batches[i].max_ms;
 	}
 	settle(s, batches, s->n, s->samples, NULL, 0);
 	for (size_t i = 0; i < s->n; i++)
