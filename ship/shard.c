@@ -528,10 +528,12 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	if (r.verdict == SHIP_DELIVERED && a->samples_written >= 0 && (uint64_t)a->samples_written < s->samples)
 		destination_unconfirmed(d, s->samples, (uint64_t)a->samples_written);
 
+	/* First, so that those in line have their turn before this lane has another one. This lane may be in line, too: the shard is
+	 * busy until it has looked at the answer. */
+	if (*d->lane)
+		gate_returned(&d->receiver->gate, a->transport != SHIP_NOT_SENT);
 	d->in_flight--;
 	s->busy = s->out = false;
-	if (*d->lane) /* first, so that those in line have their turn before this lane has another one */
-		gate_returned(&d->receiver->gate, a->transport != SHIP_NOT_SENT);
 	enum rw_version next;
 	if (destination_sends_again(d, s->version, s->again, a, &next)) {
 		/* Prometheus 2.54 to 3.5 stores what it answers 415 to. */

@@ -412,6 +412,24 @@ static void lanes_do_not_run_over_a_receiver_that_comes_back(void **state)
 	end_lanes();
 }
 
+/* The answer that gives a lane its turn at the gate is one to the lane itself. */
+static void a_lane_in_line_waits_for_its_own_answer(void **state)
+{
+	(void)state;
+	f.settings.lanes_requests = 1;
+	destination_again();
+	f.dest = destination_lane(whole = f.dest, 2, "main/tenant");
+	f.latency_ms = 5;
+	for (unsigned i = 0; i < 40; i++)
+		commit(i % SHARDS, 10, 0);
+	assert_true(run_for(2000, all_settled));
+	assert_int_equal(f.delivered, 400);
+	assert_int_equal(f.taken, 400);
+	assert_int_equal(f.most_out, 1);
+	destination_free(&f.dest);
+	f.dest = whole;
+}
+
 size_t __sanitizer_get_current_allocated_bytes(void);
 
 static size_t allocated(void)
@@ -456,6 +474,7 @@ int main(void)
 	    TEST(nobody_there_is_retried_for_ever), TEST(a_request_without_answer_may_have_arrived),
 	    TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut), TEST(partly_refused_batches_are_kept_whole),
 	    TEST(a_lane_sends_its_key_and_nothing_without_it), TEST(lanes_do_not_run_over_a_receiver_that_comes_back),
+	    TEST(a_lane_in_line_waits_for_its_own_answer),
 	    TEST(an_idle_lane_costs_less_than_two_kilobytes)};
 	sp_log_init("test", -1, SP_LOG_ERROR, SP_LOG_TEXT);
 	return cmocka_run_group_tests(tests, NULL, NULL);
