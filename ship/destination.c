@@ -94,7 +94,8 @@ static void pause_if_all_is_refused(struct destination *d)
 /* What is refused is narrowed down within this time, or delays only its own shard. */
 static bool narrows_for_long(const struct destination *d, const struct shard *s)
 {
-	return (s->narrow || s->any_refused) && (d->refusing || sp_mono_since_ms(s->narrowing_since) > NARROWING_MS);
+	return (s->narrow || s->any_refused) &&
+		(d->refusing || sp_loop_now(d->loop).ms - s->narrowing_since.ms > NARROWING_MS);
 }
 
 /* A shard with few series would empty its queue hours before the others, and a Prometheus without an out-of-order window takes nothing
@@ -357,6 +358,8 @@ void destination_poll(struct destination *d)
 	}
 	if (idle && d->known && sp_loop_now(d->loop).ms - d->last_narrowing.ms > KNOWN_FORGET_MS)
 		known_free(&d->known);
+	if (!idle) /* what waited for time to pass, or for a batch that was purged */
+		destination_pump(d);
 }
 
 void destination_stop(struct destination *d)

@@ -35,7 +35,8 @@ bool protocol_answered(
 	if (sent == RW_1) {
 		if (again && accepted && !p->proven)
 			fall_back(p, "rejected");
-		if (a->status == 415 && p->spoken == RW_2) { /* it knows 2.0 alone: what it refused before was the data */
+		/* It knows 2.0 alone: what it refused before was the data. Should the data be 1.0 again, it cannot be made 2.0. */
+		if (a->status == 415 && p->spoken == RW_2 && !(again && p->proven)) {
 			p->proven = true;
 			*next = RW_2;
 			return true;

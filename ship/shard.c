@@ -324,33 +324,44 @@ static bool send_piece(struct shard *s)
 	return false;
 }
 
+/* False when there is none. */
+static bool make_witness(struct shard *s, const struct entry *e)
+{
+	struct sp_buf raw = {0}, one = {0};
+	struct sp_why why;
+	struct rw_series series;
+	struct rw_sample v, newest = {INT64_MIN, 0};
+	bool made = rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK;
+	struct sp_bytes in = sp_buf_view(&raw);
+	made = made && rw_next(&in, &series, &why) == SP_OK;
+	if (made) {
+		while (rw_next_sample(&series.samples, &v))
+			newest = v.ms >= newest.ms ? v : newest;
+		rw_add_series(&one, series.labels, &newest, 1);
+		sp_buf_clear(&s->witness);
+		rw_compress(sp_buf_view(&one), &s->witness);
+	}
+	sp_buf_free(&one);
+	sp_buf_free(&raw);
+	return made;
+}
+
 static void witness_noted(void *arg)
 {
 	struct shard *s = arg;
 	struct destination *d = s->dest;
 	struct entry *e = window_find(s->window, s->seqs[0]);
-	struct sp_buf raw = {0};
-	struct sp_why why;
-	struct rw_series series;
-	struct rw_sample v, newest = {INT64_MIN, 0};
 	s->busy = false;
-	if (!d->stopping && e && e->payload && rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK) {
-		struct sp_bytes in = sp_buf_view(&raw);
-		if (rw_next(&in, &series, &why) == SP_OK) {
-			struct sp_buf one = {0};
-			while (rw_next_sample(&series.samples, &v))
-				newest = v.ms >= newest.ms ? v : newest;
-			rw_add_series(&one, series.labels, &newest, 1);
-			sp_buf_clear(&s->witness);
-			rw_compress(sp_buf_view(&one), &s->witness);
-			sp_buf_free(&one);
-			s->n = 0;
-			s->block = sp_buf_view(&s->witness);
-			s->samples = 1;
-			post_part(s, REQUEST_WITNESS, e->batch.seq, d->receiver->protocol.spoken, d->health.failures);
-		}
+	if (d->stopping)
+		return;
+	if (!e || !make_witness(s, e)) { /* purged meanwhile, or damaged: the next probe, after a pause as always, may find another */
+		health_rejects_everything(&d->health, d->health.epoch, NULL);
+		return;
 	}
-	sp_buf_free(&raw);
+	s->n = 0;
+	s->block = sp_buf_view(&s->witness);
+	s->samples = 1;
+	post_part(s, REQUEST_WITNESS, e->batch.seq, d->receiver->protocol.spoken, d->health.failures);
 }
 
 /* One sample of a newer batch: should the oldest batches all be bad, this shows that the receiver is not. What it overtakes are older
@@ -588,8 +599,12 @@ void shard_forget(struct shard *s, uint64_t seq)
 	if (!e)
 		return;
 	e->purged = true;
-	if (e->state != ENTRY_SENT && !(s->narrow && s->narrow_seq == seq))
-		window_remove(s->window, e);
+	bool narrowed = s->narrow && s->narrow_seq == seq;
+	if (e->state == ENTRY_SENT || (narrowed && s->busy))
+		return;
+	if (narrowed)
+		end_narrowing(s);
+	window_remove(s->window, e);
 }
 
 void shard_forget_refusals(struct shard *s)

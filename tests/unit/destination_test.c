@@ -11,11 +11,13 @@
 #include <malloc.h>
 #include <cmocka.h>
 
+static int64_t later_ms; /* the next batches' samples */
+
 /* n series; every bad-th sample has value 1, the others 0. */
 static void commit(uint32_t shard, unsigned n, unsigned bad)
 {
 	struct sp_buf raw = {0};
-	int64_t ms = 1000 + (int64_t)f.n_stored;
+	int64_t ms = 1000 + (int64_t)f.n_stored + later_ms;
 	for (unsigned i = 0; i < n; i++) {
 		struct sp_buf labels = {0};
 		char id[16];
@@ -226,6 +228,63 @@ static void bad_batches_in_front_do_not_stop_the_good(void **state)
 	assert_true(run_for(10000, all_settled));
 	assert_int_equal(f.dead, 30);
 	assert_int_equal(f.delivered, 18);
+}
+
+static bool run_with_polls(unsigned seconds, bool (*until)(void))
+{
+	for (unsigned i = 0; i < seconds; i++) {
+		destination_poll(f.dest);
+		if (run_for(1000, until))
+			return true;
+	}
+	return false;
+}
+
+/* Nothing else comes in between: the next batch is too new to go out beside the bad one, and must do so all the same. */
+static void a_bad_batch_does_not_wait_for_ever_for_one_of_its_time(void **state)
+{
+	(void)state;
+	f.receive = refuses_bad;
+	commit(0, 1, 1);
+	later_ms = 7200000;
+	commit(0, 10, 0);
+	later_ms = 0;
+	assert_true(run_with_polls(120, all_settled));
+	assert_int_equal(f.dead, 1);
+	assert_int_equal(f.delivered, 10);
+}
+
+static bool is_paused(void)
+{
+	return report().state == HEALTH_PAUSED;
+}
+
+static uint64_t notes;
+
+static bool is_noted(void)
+{
+	return f.noted > notes;
+}
+
+/* The sample that shall show whether the receiver is well is of a batch that a person purges just then. */
+static void a_purged_witness_is_not_waited_for(void **state)
+{
+	(void)state;
+	f.receive = refuses_all;
+	for (unsigned i = 0; i < 40; i++)
+		commit(i % SHARDS, 10, 0);
+	assert_true(run_for(600000, is_paused));
+	notes = f.noted;
+	assert_true(run_for(600000, is_noted));
+	for (size_t i = 0; i < f.n_stored; i++) {
+		destination_forget(f.dest, &f.stored[i].batch);
+		f.settled += !f.stored[i].settled;
+		f.stored[i].settled = true;
+	}
+	f.receive = takes_all;
+	commit(0, 10, 0);
+	assert_true(run_for(600000, all_settled));
+	assert_int_equal(f.delivered, 10);
 }
 
 static void a_401_stops_all_but_probes(void **state)
@@ -470,7 +529,8 @@ int main(void)
 	    TEST(exactly_the_bad_samples_die), TEST(a_batch_that_gets_500_is_narrowed_down),
 	    TEST(an_illness_does_not_change_the_order), TEST(a_lonely_batch_is_not_forgotten),
 	    TEST(every_shard_may_hold_such_a_batch), TEST(nothing_dies_where_everything_is_refused),
-	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_401_stops_all_but_probes),
+	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_bad_batch_does_not_wait_for_ever_for_one_of_its_time), TEST(a_purged_witness_is_not_waited_for),
+	    TEST(a_401_stops_all_but_probes),
 	    TEST(nobody_there_is_retried_for_ever), TEST(a_request_without_answer_may_have_arrived),
 	    TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut), TEST(partly_refused_batches_are_kept_whole),
 	    TEST(a_lane_sends_its_key_and_nothing_without_it), TEST(lanes_do_not_run_over_a_receiver_that_comes_back),

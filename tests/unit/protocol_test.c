@@ -43,6 +43,7 @@ static void a_receiver_without_2_0_gets_1_0_from_then_on(void **state)
 	WALK("auto", {RW_2, false, 415, -1, RW_1, RW_1, "unsupported"}, {RW_1, true, 204, -1, DONE, RW_1, "unsupported"},
 	    {RW_1, false, 415, -1, DONE, RW_1, "unsupported"});
 	WALK("auto", {RW_1, false, 415, -1, RW_2, RW_2, ""}, {RW_2, true, 400, -1, DONE, RW_2, ""}); /* it knows 2.0 alone */
+	WALK("auto", {RW_1, false, 415, -1, RW_2, RW_2, ""}, {RW_1, true, 415, -1, DONE, RW_2, ""}); /* of what cannot be made 2.0 */
 	WALK("2.0", {RW_2, false, 204, -1, RW_1, RW_1, "no_written_headers"}, {RW_2, false, 204, -1, RW_1, RW_1, "no_written_headers"},
 	    {RW_2, false, 400, -1, RW_1, RW_1, "no_written_headers"}, {RW_1, true, 400, -1, DONE, RW_1, "no_written_headers"});
 	/* It knew 2.0 yesterday. */
