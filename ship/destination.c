@@ -8,6 +8,8 @@
 /* How far shards may be apart in the time of their samples; half of the hour after which Prometheus refuses. */
 #define SHARDS_APART_MS 1800000
 #define NARROWING_MS 60000
+/* A destination is said to refuse much until this long after the last time that narrowing down had to wait. */
+#define REFUSING_MS (BUDGET_SLOTS * BUDGET_SLOT_MS)
 
 static void show_protocol(const struct destination *d)
 {
@@ -73,6 +75,20 @@ void destination_failed(struct destination *d, uint64_t epoch, struct ship_rulin
 		return;
 	}
 	health_failed(&d->health, epoch, r, a);
+}
+
+void destination_refuses(struct destination *d, bool refuses)
+{
+	if (refuses)
+		d->refusing_at = sp_loop_now(d->loop);
+	if (refuses == d->refusing)
+		return;
+	sp_log(refuses ? SP_LOG_WARN : SP_LOG_INFO, refuses ? "destination.refusing" : "destination.refusing_ended",
+	    sp_f_str("destination", d->name),
+	    sp_f_str("msg", refuses ? "refuses so much that narrowing it down must wait" : "narrowing down no longer waits"),
+	    SP_LOG_END);
+	d->refusing = refuses;
+	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), refuses);
 }
 
 /* Several batches in a row are refused, and what was narrowed down of one of them was refused to the last request. What
@@ -349,6 +365,8 @@ void destination_poll(struct destination *d)
 	hear_of_secrets(d);
 	if (d->token)
 		poll_token(d);
+	if (d->refusing && sp_loop_now(d->loop).ms - d->refusing_at.ms > REFUSING_MS)
+		destination_refuses(d, false);
 	/* There may be a thousand lanes, and most of them have nothing to do most of the time. */
 	bool idle = true;
 	for (size_t i = 0; i < d->n_shards; i++) {

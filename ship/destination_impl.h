@@ -51,6 +51,8 @@ struct shard {
 	uint64_t narrow_seq;
 	unsigned pieces; /* sent of it */
 	bool load;	 /* 429 and 5xx refuse its pieces */
+	bool too_big;	 /* it, or a piece of it, was answered 413 */
+	size_t largest;	 /* bytes of its largest piece that was taken */
 	bool blind;	 /* waits for a 2xx to another batch */
 	struct sp_buf refusal; /* what the receiver said last to a whole batch, and the status */
 	int refusal_status;
@@ -99,7 +101,8 @@ struct destination {
 	struct budget budget;
 	struct pace pace;
 	struct sp_timer budget_timer, pace_timer;
-	bool refusing; /* the budget is spent */
+	bool refusing; /* the budget was spent within the last minutes, at refusing_at */
+	struct sp_mono refusing_at;
 	struct sp_log_rate unconfirmed_rate;
 
 	struct shard **shards; /* NULL: nothing of it waits */
@@ -123,6 +126,9 @@ bool destination_sends_again(
 void destination_unconfirmed(struct destination *d, uint64_t sent, uint64_t written);
 void destination_accepted(struct destination *d, uint64_t epoch);
 void destination_failed(struct destination *d, uint64_t epoch, struct ship_ruling r, const struct http_answer *a);
+
+/* It refuses so much that narrowing it down waits; or it does so no longer. */
+void destination_refuses(struct destination *d, bool refuses);
 
 /* shard.c */
 /* behind: batches of it are in the spool that were not handed over. */

@@ -60,6 +60,7 @@ struct narrow {
 	struct known *known;
 	struct sp_buf raw, block;
 	struct rw_totals totals;
+	size_t block_bytes;
 	struct sample *samples;
 	uint64_t *series; /* hashes */
 	int64_t *newest;  /* time delivered of each series when narrowing began; INT64_MIN unknown */
@@ -272,6 +273,7 @@ enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rule
 	n->known = known;
 	n->good = NOBODY;
 	n->probing = rules->probe;
+	n->block_bytes = block.n;
 	file_refusal(n, rules->status, rules->suspect, rules->words); /* the first: of the whole */
 	enum sp_status status = rw_uncompress(block, rules->max_raw, &n->raw, why);
 	if (status == SP_OK)
@@ -407,7 +409,13 @@ static bool need_not_try(struct narrow *n, const struct piece *p)
 	return known_may_skip(n->known) && is_proven_bad(n, p);
 }
 
-/* Pieces in front that need not be sent to know that something in them is bad are taken apart, or settled. */
+static bool is_too_big(const struct narrow *n, const struct piece *p)
+{
+	return n->rules.max_bytes > 0 &&
+	       (uint64_t)n->block_bytes * (p->to - p->from) / n->totals.samples > n->rules.max_bytes;
+}
+
+/* Pieces in front that need not be sent to know that they are too big, or hold something bad, are taken apart, or settled. */
 static void settle_unsent(struct narrow *n)
 {
 	while (n->n > 0) {
@@ -420,6 +428,9 @@ static void settle_unsent(struct narrow *n)
 		} else if (p.to - p.from > 1 && !untried && (p.surely_bad || p.apart)) {
 			pop_front(n);
 			split(n, &p, true);
+		} else if (p.to - p.from > 1 && is_too_big(n, &p)) {
+			pop_front(n);
+			split(n, &p, false);
 		} else {
 			return;
 		}

@@ -36,6 +36,7 @@ struct narrow_rules {
 	bool suspect; /* that was 429 or 5xx, again and again: an answer like it counts as refusal */
 	bool probe;   /* first one sample alone, to see whether it is the receiver that is ill */
 	bool too_big; /* that was 413: nothing in it need be bad */
+	size_t max_bytes; /* no need to try more in one piece, as far as can be told; 0: unknown */
 	bool maybe_delivered;
 	unsigned max_requests; /* then, once something was accepted, what is not known is given up; 0: never */
 	size_t max_raw;	       /* bytes of the decoded batch */

@@ -25,6 +25,7 @@
 #define PACE_FILL 4
 
 static void shard_answered(void *arg, const struct http_answer *a);
+static bool begin_narrowing(struct shard *s);
 
 static int64_t now_ms(const struct shard *s)
 {
@@ -122,6 +123,16 @@ static void room_for_seqs(struct shard *s, size_t n)
 		s->seqs = sp_realloc(s->seqs, (s->cap_seqs = n) * sizeof *s->seqs);
 }
 
+/* The receiver would answer 413, so much is known: the batch goes in parts. */
+static bool cut(struct shard *s, struct entry *e)
+{
+	e->too_big = true;
+	e->state = ENTRY_REFUSED;
+	s->any_refused = true;
+	s->too_big = false;
+	return begin_narrowing(s);
+}
+
 static bool send_whole(struct shard *s)
 {
 	struct destination *d = s->dest;
@@ -132,6 +143,8 @@ static bool send_whole(struct shard *s)
 	size_t n = window_collect(s->window, &wanted, entries);
 	if (n == 0 || must_wait_for_more(s, &l, n))
 		return false;
+	if (!s->narrow && entries[0]->batch.len > l.bytes && entries[0]->batch.samples > 1)
+		return cut(s, entries[0]);
 	enum rw_version version = entries[0]->batch.flags & BATCH_AS_IT_IS ? RW_1 : d->receiver->protocol.spoken;
 	struct composed c = compose_batches(d->receiver->composer, entries, n, &l, version, &s->body);
 	s->held = payload_ref(entries[0]->payload);
@@ -216,12 +229,14 @@ static void noted(void *arg)
 	    .suspect = e->suspect,
 	    .probe = e->stored_rest ? lately : e->suspect && !load_is_data(d),
 	    .too_big = e->too_big,
+	    .max_bytes = e->too_big && e->batch.len > d->receiver->max_bytes ? d->receiver->max_bytes : 0,
 	    .maybe_delivered = e->batch.flags & BATCH_MAYBE_DELIVERED,
 	    .max_requests = !e->stored_rest ? 0
 			    : lately	    ? 1
 					    : PARTLY_REFUSED_REQUESTS,
 	    .max_raw = RW_RAW_MAX_BYTES};
 	s->pieces = 0;
+	s->largest = 0;
 	s->load = e->suspect && e->strikes < SUSPECT_AFTER;
 	enum sp_status status = narrow_new(entry_block(e), &rules, d->known, &s->narrow, &why);
 	if (!e->stored_rest || !lately)
@@ -247,6 +262,23 @@ static bool begin_narrowing(struct shard *s)
 	return true;
 }
 
+static void learn_max_bytes(struct destination *d, size_t bytes)
+{
+	struct receiver *r = d->receiver;
+	r->max_bytes = bytes < r->max_bytes ? bytes : r->max_bytes;
+	r->max_bytes_at = sp_loop_now(d->loop);
+}
+
+static void grow_max_bytes(struct destination *d)
+{
+	struct receiver *r = d->receiver;
+	size_t configured = (size_t)d->settings->max_bytes, more = r->max_bytes + r->max_bytes / 10;
+	if (r->max_bytes >= configured || sp_loop_now(d->loop).ms - r->max_bytes_at.ms < MAX_BYTES_GROW_MS)
+		return;
+	r->max_bytes = more < configured ? more : configured;
+	r->max_bytes_at = sp_loop_now(d->loop);
+}
+
 static void finish_narrowing(struct shard *s)
 {
 	struct entry *e = window_find(s->window, s->narrow_seq);
@@ -264,6 +296,10 @@ static void finish_narrowing(struct shard *s)
 		if (dead[i].http_status == 429 || dead[i].http_status >= 500)
 			s->dest->load_refusal = sp_loop_now(s->dest->loop);
 	}
+	if (e->too_big && s->too_big && n_dead == 0)
+		learn_max_bytes(s->dest, s->largest);
+	else if (e->too_big)
+		grow_max_bytes(s->dest);
 	if (narrow_doubted(s->narrow))
 		s->dest->load_refusal.ms = 0;
 	if (n_dead > 0)
@@ -278,15 +314,12 @@ static void finish_narrowing(struct shard *s)
 /* What is refused is narrowed down as far as the budget goes; then it waits. */
 static bool may_narrow(struct destination *d)
 {
-	bool allows = budget_allows(&d->budget, sp_loop_now(d->loop).ms);
-	if (!allows && !d->refusing)
-		sp_log(SP_LOG_WARN, "destination.refusing", sp_f_str("destination", d->name),
-		    sp_f_str("msg", "refuses so much that narrowing it down must wait"), SP_LOG_END);
-	d->refusing = !allows;
-	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), d->refusing);
-	if (!allows && d->budget_timer.at == 0)
+	if (budget_allows(&d->budget, sp_loop_now(d->loop).ms))
+		return true;
+	destination_refuses(d, true);
+	if (d->budget_timer.at == 0)
 		sp_timer_set(d->loop, &d->budget_timer, 1000, destination_pump_again, d);
-	return allows;
+	return false;
 }
 
 /* When the receiver may be one that refuses everything, one shard finds out; the others would but repeat its requests.
@@ -398,13 +431,7 @@ static void delivered_whole(struct shard *s)
 	for (size_t i = 0; i < s->n; i++)
 		window_remove(s->window, window_find(s->window, s->seqs[i]));
 	s->join_limit = s->join_limit * 2 < WINDOW_JOIN_MAX ? s->join_limit * 2 : WINDOW_JOIN_MAX;
-
-	struct receiver *r = s->dest->receiver;
-	size_t configured = (size_t)s->dest->settings->max_bytes, more = r->max_bytes + r->max_bytes / 10;
-	if (r->max_bytes < configured && now_ms(s) - r->max_bytes_at.ms >= MAX_BYTES_GROW_MS) {
-		r->max_bytes = more < configured ? more : configured;
-		r->max_bytes_at = sp_loop_now(s->dest->loop);
-	}
+	grow_max_bytes(s->dest);
 }
 
 /* 429 and 5xx. */
@@ -444,7 +471,7 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 {
 	struct destination *d = s->dest;
 	struct entry *e = window_find(s->window, s->seqs[0]);
-	e->too_big = r.verdict == SHIP_TOO_BIG;
+	e->too_big = s->too_big = r.verdict == SHIP_TOO_BIG;
 	e->suspect = r.verdict != SHIP_DATA && !e->too_big;
 	e->stored_rest = r.verdict == SHIP_DATA && (!d->receiver->rolls_back || protocol_stored_a_part(s->version, a));
 	bool vouched = d->refused_in_a_row < REFUSED_IN_A_ROW && d->last_success.ms > 0;
@@ -498,8 +525,7 @@ static bool whole_answered(struct shard *s, const struct http_answer *a, struct 
 	    s, a->repeated || a->transport == SHIP_UNANSWERED || (a->transport == SHIP_ANSWERED && a->status >= 500));
 	struct entry *e = window_find(s->window, s->seqs[0]);
 	if (r.verdict == SHIP_TOO_BIG && s->n > 1) {
-		d->receiver->max_bytes = s->body.n / 2;
-		d->receiver->max_bytes_at = sp_loop_now(d->loop);
+		learn_max_bytes(d, s->body.n / 2);
 	}
 	if (s->n > 1) {
 		if (about_data || suspicious)
@@ -519,6 +545,9 @@ static bool piece_answered(struct shard *s, const struct http_answer *a, struct 
 {
 	bool suspicious = ship_answer_is_suspicious(a->transport, a->status) || (s->load && is_not_now(a, r));
 	known_clock(s->dest->known, now_ms(s));
+	s->too_big |= r.verdict == SHIP_TOO_BIG;
+	if (r.verdict == SHIP_DELIVERED && s->block.n > s->largest)
+		s->largest = s->block.n;
 	if (health_is_rejecting(&s->dest->health) && r.verdict != SHIP_DELIVERED) {
 		end_narrowing(s);
 		window_find(s->window, s->narrow_seq)->state = ENTRY_QUEUED;

@@ -363,6 +363,29 @@ static void what_is_too_big_is_cut(void **state)
 	assert_int_equal(f.delivered, 400);
 }
 
+/* How many requests one batch of 200 samples takes. */
+static unsigned requests_of_a_batch(void)
+{
+	unsigned before = f.posts;
+	commit(1, 200, 0);
+	assert_true(run_for(1000, all_settled));
+	return f.posts - before;
+}
+
+static void what_is_too_big_is_remembered_and_tried_again(void **state)
+{
+	(void)state;
+	f.receive = small_requests_only;
+	unsigned first = requests_of_a_batch(), second = requests_of_a_batch(), hours = 0;
+	assert_true(second < first);
+	assert_in_range(second, 5, 8); /* of at most 40 samples each, and none is refused */
+	f.receive = takes_all;
+	for (; requests_of_a_batch() > 1; hours++)
+		run_for(3600000, NULL);
+	assert_in_range(hours, 10, 30); /* a tenth more each hour */
+	assert_int_equal(f.dead, 0);
+}
+
 static void partly_refused_batches_are_kept_whole(void **state)
 {
 	(void)state;
@@ -532,7 +555,8 @@ int main(void)
 	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_bad_batch_does_not_wait_for_ever_for_one_of_its_time), TEST(a_purged_witness_is_not_waited_for),
 	    TEST(a_401_stops_all_but_probes),
 	    TEST(nobody_there_is_retried_for_ever), TEST(a_request_without_answer_may_have_arrived),
-	    TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut), TEST(partly_refused_batches_are_kept_whole),
+	    TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut),
+	    TEST(what_is_too_big_is_remembered_and_tried_again), TEST(partly_refused_batches_are_kept_whole),
 	    TEST(a_lane_sends_its_key_and_nothing_without_it), TEST(lanes_do_not_run_over_a_receiver_that_comes_back),
 	    TEST(a_lane_in_line_waits_for_its_own_answer),
 	    TEST(an_idle_lane_costs_less_than_two_kilobytes)};
