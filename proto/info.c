@@ -16,12 +16,14 @@ enum { ENTRIES = 0x0a, NAME = 0x0a, TYPE = 0x10, UNIT = 0x1a, HELP = 0x22 };
 struct slot {
 	uint64_t hash;
 	const Standpipe__InfoEntry *entry; /* NULL: free */
+	uint32_t round; /* of info_part, in which it was taken last */
 };
 
 struct info {
 	Standpipe__Info *message;
 	struct slot *slots;
 	size_t n_slots; /* a power of two */
+	uint32_t round;
 };
 
 static void put_text(struct sp_buf *out, uint8_t field, struct sp_bytes text)
@@ -106,7 +108,7 @@ enum sp_status info_read(struct sp_bytes packed, struct info **out, struct sp_wh
 	for (size_t k = 0; k < message->n_entries; k++) {
 		const Standpipe__InfoEntry *e = message->entries[k];
 		uint64_t hash = hash_of(sp_str(e->name));
-		*find(i, hash, sp_str(e->name)) = (struct slot){hash, e};
+		*find(i, hash, sp_str(e->name)) = (struct slot){.hash = hash, .entry = e};
 	}
 	*out = i;
 	return SP_OK;
@@ -123,17 +125,56 @@ void info_free(struct info **ip)
 	sp_free(i);
 }
 
-const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes name)
+static struct slot *find_of_series(const struct info *i, struct sp_bytes name)
 {
-	const Standpipe__InfoEntry *e = NULL;
 	for (int segments = 0; segments <= STATISTIC_SEGMENTS && name.n; segments++) {
-		e = find(i, hash_of(name), name)->entry;
-		if (e)
-			return e;
+		struct slot *s = find(i, hash_of(name), name);
+		if (s->entry)
+			return s;
 		while (name.n && name.p[--name.n] != '_')
 			;
 	}
 	return NULL;
+}
+
+const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes name)
+{
+	const struct slot *s = find_of_series(i, name);
+	return s ? s->entry : NULL;
+}
+
+/* Entries of this round's part that are not there yet. */
+static void pick(struct info *i, struct sp_bytes body, struct sp_buf *raw, struct sp_buf *entries)
+{
+	struct sp_buf said = {0};
+	struct sp_bytes in, last = {0};
+	struct rw_series series;
+	struct sp_why why;
+	if (rw_uncompress(body, INFO_BODY_MAX_BYTES, raw, &why) != SP_OK)
+		return;
+	for (in = sp_buf_view(raw); in.n && rw_next(&in, &series, &why) == SP_OK;) {
+		struct sp_bytes name = rw_find_label(series.labels, SP_LIT("__name__"));
+		struct slot *s = sp_eq(name, last) ? NULL : find_of_series(i, name);
+		last = name;
+		if (!s || s->round == i->round)
+			continue;
+		s->round = i->round;
+		sp_buf_clear(&said);
+		info_describe(&said, s->entry->type, sp_str(s->entry->unit), sp_str(s->entry->help));
+		info_add(entries, sp_str(s->entry->name), sp_buf_view(&said));
+	}
+	sp_buf_free(&said);
+}
+
+void info_part(struct info *i, const struct sp_bytes *bodies, size_t n, struct sp_buf *out)
+{
+	struct sp_buf raw = {0}, entries = {0};
+	i->round++;
+	for (size_t k = 0; k < n; k++)
+		pick(i, bodies[k], &raw, &entries);
+	info_pack(&entries, out);
+	sp_buf_free(&raw);
+	sp_buf_free(&entries);
 }
 
 struct sp_bytes info_unit(const Standpipe__InfoEntry *e, struct sp_bytes name)

@@ -27,6 +27,10 @@ SP_CHECKED enum sp_status info_read(struct sp_bytes packed, struct info **out, s
 void info_free(struct info **i);
 /* NULL when nothing is known of that series. */
 const Standpipe__InfoEntry *info_find(const struct info *i, struct sp_bytes series_name);
+/* The info of a part of the payload: *out becomes the entries that the series of these bodies (snappy) find, packed. A body that cannot be
+ * read, or is larger than INFO_BODY_MAX_BYTES, finds none. */
+#define INFO_BODY_MAX_BYTES ((size_t)8 << 20)
+void info_part(struct info *i, const struct sp_bytes *bodies, size_t n, struct sp_buf *out);
 /* The unit of a series with that entry: how many values a metric had is a number without unit. A summary has one for all its series. */
 struct sp_bytes info_unit(const Standpipe__InfoEntry *e, struct sp_bytes series_name);
 

@@ -267,36 +267,14 @@ static void payload_insert(struct spool *sp, const struct store_request *r, cons
 			db_blob(sp_bytes(g->bytes, g->n))));
 }
 
-/* What a lane of the group is for one destination. A group without lanes is like one. */
-struct share {
-	uint32_t dest;	     /* the row: the lane's, or the destination's */
-	const char *dead;    /* the lane can have no row: why its samples are dead letters of the destination */
-	uint64_t queue_bytes; /* of its batches */
-	bool drop;
-};
-
-static size_t share_count(const struct store_group *g)
+/* What the group's batches take of a queue. */
+static uint64_t queue_bytes(const struct store_group *g)
 {
-	return g->n_lanes ? g->n_lanes : 1;
-}
-
-/* Valid until the next call. make: rows of lanes that are met for the first time. */
-static struct share *shares_of(struct spool *sp, const struct store_group *g, uint32_t dest, bool make)
-{
-	size_t n = share_count(g);
-	if (n > sp->cap_shares)
-		sp->shares = sp_realloc(sp->shares, (sp->cap_shares = n) * sizeof *sp->shares);
-	for (size_t i = 0; i < n; i++) {
-		sp->shares[i] = (struct share){.dest = dest};
-		if (g->n_lanes)
-			sp->shares[i].dest = spool_lane(sp, dest, g->lanes[i].name, make, &sp->shares[i].dead);
-		if (sp->shares[i].dead)
-			sp->shares[i].dest = dest;
-	}
+	uint64_t n = 0;
 	for (size_t i = 0; i < g->n_slices; i++)
-		if (!g->slices[i].dead_reason && !sp->shares[g->slices[i].lane].dead)
-			sp->shares[g->slices[i].lane].queue_bytes += g->slices[i].len + BATCH_ROW_BYTES;
-	return sp->shares;
+		if (!g->slices[i].dead_reason)
+			n += g->slices[i].len + BATCH_ROW_BYTES;
+	return n;
 }
 
 /* What is in no slice. */
@@ -308,31 +286,28 @@ static void count_left_out(struct spool *sp, uint32_t dest, uint64_t merged, uin
 	t->dropped += dropped;
 }
 
+/* *payload: the row that the group's destinations share, 0 before there is one. */
 static void store_for(struct spool *sp, const struct store_request *r, const struct store_group *g, uint32_t dest,
 	uint64_t *payload, spool_batch_fn fn, void *arg)
 {
-	struct share *shares = shares_of(sp, g, dest, true);
-	for (size_t i = 0; i < share_count(g); i++) {
-		struct share *share = &shares[i];
-		count_left_out(sp, share->dest, g->n_lanes ? g->lanes[i].merged : g->merged,
-			g->n_lanes ? g->lanes[i].dropped : g->dropped);
-		share->drop = share->queue_bytes && queue_drops(sp, share->dest) && !queue_takes(sp, share->dest, share->queue_bytes);
-	}
+	const char *dead = NULL; /* why there is no lane for it */
+	uint32_t lane = g->lane ? spool_lane(sp, dest, g->lane, true, &dead) : dest, to = dead ? dest : lane;
+	uint64_t bytes = dead ? 0 : queue_bytes(g);
+	bool drop = bytes && queue_drops(sp, to) && !queue_takes(sp, to, bytes);
+	count_left_out(sp, to, g->merged, g->dropped);
 	for (size_t i = 0; i < g->n_slices && db_ok(sp->db); i++) {
 		const struct store_slice *s = &g->slices[i];
-		const struct share *share = &shares[s->lane];
-		const char *dead = s->dead_reason ? s->dead_reason : share->dead;
-		if (dead) {
-			store_dead(sp, r, g, s, share->dest, dead);
+		if (s->dead_reason || dead) {
+			store_dead(sp, r, g, s, to, s->dead_reason ? s->dead_reason : dead);
 			continue;
 		}
-		if (share->drop) {
-			count_left_out(sp, share->dest, 0, s->samples);
+		if (drop) {
+			count_left_out(sp, to, 0, s->samples);
 			continue;
 		}
 		if (!*payload)
 			payload_insert(sp, r, g, *payload = sp->next_seq);
-		struct batch b = store_batch(sp, r, g, s, share->dest, *payload);
+		struct batch b = store_batch(sp, r, g, s, to, *payload);
 		if (db_ok(sp->db) && fn)
 			fn(arg, &b, g);
 	}
@@ -349,13 +324,15 @@ static void store_group(struct spool *sp, const struct store_request *r, const s
 static bool is_refused(struct spool *sp, const struct store_request *r)
 {
 	bool refused = false;
-	for (size_t i = 0; i < r->n_groups; i++)
-		for (size_t d = 0; d < r->groups[i].n_dests; d++) {
-			const struct share *shares = shares_of(sp, &r->groups[i], r->groups[i].dests[d], false);
-			for (size_t k = 0; k < share_count(&r->groups[i]); k++)
-				refused |= shares[k].dest && shares[k].queue_bytes && !queue_drops(sp, shares[k].dest) &&
-					!queue_takes(sp, shares[k].dest, shares[k].queue_bytes);
+	const char *dead;
+	for (size_t i = 0; i < r->n_groups; i++) {
+		const struct store_group *g = &r->groups[i];
+		uint64_t bytes = queue_bytes(g);
+		for (size_t d = 0; d < g->n_dests && bytes; d++) {
+			uint32_t to = g->lane ? spool_lane(sp, g->dests[d], g->lane, false, &dead) : g->dests[d];
+			refused |= to && !queue_drops(sp, to) && !queue_takes(sp, to, bytes);
 		}
+	}
 	return refused;
 }
 
@@ -366,7 +343,7 @@ static bool slices_fit(const struct spool *sp, const struct store_request *r)
 		if (g->n > UINT32_MAX)
 			return false;
 		for (size_t k = 0; k < g->n_slices; k++)
-			if (g->slices[k].off > g->n || g->slices[k].len > g->n - g->slices[k].off || g->slices[k].lane >= share_count(g))
+			if (g->slices[k].off > g->n || g->slices[k].len > g->n - g->slices[k].off)
 				return false;
 		for (size_t k = 0; k < g->n_dests; k++)
 			SP_BUG_IF(g->dests[k] == 0 || g->dests[k] > sp->max_dest);
@@ -378,7 +355,7 @@ static uint64_t store_size(const struct store_request *r)
 {
 	uint64_t n = STORE_OVERHEAD_BYTES;
 	for (size_t i = 0; i < r->n_groups; i++)
-		n += r->groups[i].n + r->groups[i].info.n + DB_PAGE_BYTES;
+		n += r->groups[i].n + r->groups[i].info.n + (r->groups[i].lane ? BATCH_ROW_BYTES : DB_PAGE_BYTES); /* lanes are small, and many */
 	for (size_t i = 0; i < r->n_quarantine; i++)
 		n += r->quarantine[i].bytes.n;
 	return n;

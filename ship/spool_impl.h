@@ -52,8 +52,6 @@ struct spool {
 	struct spool_dest *dests; /* by id; 0 is unused */
 	uint32_t max_dest, cap_dests;
 	struct table names; /* ids */
-	struct share *shares; /* of the group that is being stored, by lane */
-	size_t cap_shares;
 	uint32_t *changes; /* destinations that were changed since the last publication */
 	size_t n_changes;
 	uint32_t oldest_turn; /* whose oldest sample is looked for next */

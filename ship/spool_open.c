@@ -385,7 +385,6 @@ static void spool_free(struct spool **spp)
 	if (sp->lock_fd >= 0)
 		close(sp->lock_fd);
 	dests_free(sp);
-	sp_free(sp->shares);
 	evidence_clear(&sp->quarantine);
 	evidence_clear(&sp->dead);
 	table_free(&sp->refs);

@@ -1,7 +1,9 @@
 #include "ship/store.h"
 
 #include "common/alloc.h"
+#include "common/arena.h"
 #include "common/lane.h"
+#include "proto/info.h"
 
 static const Standpipe__Store *message_of(const struct frame *f)
 {
@@ -76,48 +78,121 @@ struct layout {
 	struct store_group *groups;
 	struct store_quarantine *quarantine;
 	struct store_slice *slices;
-	struct store_lane *lanes;
 	uint32_t *dests;
 };
 
+/* Groups of the request that this one becomes, at most: a part for each lane, or for each change of it. */
+static size_t parts_max(const Standpipe__StoreGroup *g)
+{
+	return g->n_lanes ? g->n_lanes + g->n_slices : 1;
+}
+
 static bool layout_new(const Standpipe__Store *m, const struct plan *plan, struct layout *out)
 {
-	size_t slices = 0, lanes = 0, dests = 0;
+	size_t groups = 0, slices = 0, dests = 0;
 	for (size_t i = 0; i < m->n_groups; i++) {
+		groups += parts_max(m->groups[i]);
 		slices += m->groups[i]->n_slices;
-		lanes += m->groups[i]->n_lanes;
 		dests += plan->dests[m->groups[i]->group].n;
 	}
-	uint8_t *p = sp_try_alloc(1 + m->n_groups * sizeof *out->groups + m->n_quarantine * sizeof *out->quarantine +
-				  slices * sizeof *out->slices + lanes * sizeof *out->lanes +
-				  dests * sizeof *out->dests);
+	uint8_t *p = sp_try_alloc(1 + groups * sizeof *out->groups + m->n_quarantine * sizeof *out->quarantine +
+				  slices * sizeof *out->slices + dests * sizeof *out->dests);
 	if (!p)
 		return false;
 	out->groups = (struct store_group *)p;
-	out->quarantine = (struct store_quarantine *)(out->groups + m->n_groups);
+	out->quarantine = (struct store_quarantine *)(out->groups + groups);
 	out->slices = (struct store_slice *)(out->quarantine + m->n_quarantine);
-	out->lanes = (struct store_lane *)(out->slices + slices);
-	out->dests = (uint32_t *)(out->lanes + lanes);
+	out->dests = (uint32_t *)(out->slices + slices);
 	return true;
+}
+
+/* ---- lanes ---- */
+
+/* The last n slices of *part become a group of their own, with no more than their bytes: so what waits of one lane keeps nothing of
+ * others in the spool. */
+static void narrow_to(struct store_group *part, struct store_slice *slices, size_t n)
+{
+	uint64_t from = UINT64_MAX, to = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t end = slices[i].off + slices[i].len;
+		from = slices[i].off < from ? slices[i].off : from;
+		to = end > to ? end : to;
+	}
+	for (size_t i = 0; i < n; i++)
+		slices[i].off -= from;
+	part->bytes += from;
+	part->n = (size_t)(to - from);
+	part->slices = slices;
+	part->n_slices = n;
+}
+
+/* What is known of the metrics of one part. */
+static void set_info(struct store *s, struct info *all, struct store_group *part)
+{
+	struct sp_bytes *bodies = sp_new_array(struct sp_bytes, part->n_slices + 1);
+	struct sp_buf packed = {0};
+	for (size_t i = 0; i < part->n_slices; i++)
+		bodies[i] = sp_bytes(part->bytes + part->slices[i].off, part->slices[i].len);
+	info_part(all, bodies, part->n_slices, &packed);
+	if (!s->arena)
+		s->arena = sp_arena_new(0);
+	part->info = sp_arena_copy(s->arena, sp_buf_view(&packed));
+	if (!part->info.p)
+		part->info.n = 0;
+	sp_buf_free(&packed);
+	sp_free(bodies);
+}
+
+/* Returns the number of parts, which begin at `parts`; whole: the group that they are of. */
+static size_t cut_into_lanes(struct store *s, const Standpipe__StoreGroup *g, struct store_group whole, struct store_group *parts)
+{
+	struct store_group **of_lane = sp_new_array(struct store_group *, g->n_lanes);
+	struct info *info = NULL;
+	struct sp_why why;
+	size_t n = 0;
+	for (size_t i = 0, end; i < g->n_slices; i = end) {
+		size_t lane = g->slices[i]->lane - 1;
+		for (end = i + 1; end < g->n_slices && g->slices[end]->lane == g->slices[i]->lane;)
+			end++;
+		parts[n] = whole;
+		parts[n].lane = g->lanes[lane]->name;
+		narrow_to(&parts[n], whole.slices + i, end - i);
+		if (!of_lane[lane])
+			of_lane[lane] = &parts[n];
+		n++;
+	}
+	if (n > 1 && whole.info.n && info_read(whole.info, &info, &why) == SP_OK)
+		for (size_t i = 0; i < n; i++)
+			set_info(s, info, &parts[i]);
+	info_free(&info);
+	for (size_t i = 0; i < g->n_lanes; i++) {
+		if (!of_lane[i]) {
+			of_lane[i] = &parts[n++];
+			*of_lane[i] = (struct store_group){
+			    .group = whole.group, .lane = g->lanes[i]->name, .dests = whole.dests, .n_dests = whole.n_dests};
+		}
+		of_lane[i]->merged = g->lanes[i]->merged;
+		of_lane[i]->dropped = g->lanes[i]->dropped;
+	}
+	sp_free(of_lane);
+	return n;
 }
 
 static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 {
 	const Standpipe__Store *m = message_of(s->frame);
 	s->request.groups = at.groups;
-	s->request.n_groups = m->n_groups;
 	for (size_t i = 0; i < m->n_groups; i++) {
 		const Standpipe__StoreGroup *g = m->groups[i];
 		const struct plan_dests *dests = &plan->dests[g->group];
-		at.groups[i] = (struct store_group){.group = g->group,
+		struct store_group *to = &at.groups[s->request.n_groups];
+		*to = (struct store_group){.group = g->group,
 		    .bytes = s->frame->bulk[i].p,
 		    .n = s->frame->bulk[i].n,
 		    .slices = at.slices,
 		    .n_slices = g->n_slices,
 		    .merged = g->merged,
 		    .dropped = g->dropped,
-		    .lanes = at.lanes,
-		    .n_lanes = g->n_lanes,
 		    .info = sp_bytes(g->info.data, g->info.len),
 		    .dests = at.dests,
 		    .n_dests = dests->n};
@@ -131,14 +206,12 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 			    .off = from->off,
 			    .min_ms = from->min_ms,
 			    .max_ms = from->max_ms,
-			    .dead_reason = from->dead_reason[0] ? from->dead_reason : NULL,
-			    .lane = from->lane ? from->lane - 1 : 0};
+			    .dead_reason = from->dead_reason[0] ? from->dead_reason : NULL};
 		}
-		for (size_t k = 0; k < g->n_lanes; k++)
-			*at.lanes++ = (struct store_lane){g->lanes[k]->name, g->lanes[k]->merged, g->lanes[k]->dropped};
 		/* Copied: a reload may replace the plan before the commit. */
 		for (size_t k = 0; k < dests->n; k++)
 			*at.dests++ = dests->ids[k];
+		s->request.n_groups += g->n_lanes ? cut_into_lanes(s, g, *to, to) : 1;
 	}
 	s->request.quarantine = at.quarantine;
 	s->request.n_quarantine = m->n_quarantine;
@@ -183,6 +256,7 @@ void store_free(struct store **sp)
 		return;
 	*sp = NULL;
 	sp_free(s->request.groups); /* start of the layout */
+	sp_arena_free(&s->arena);
 	frame_free(s->frame);
 	sp_free(s->frame);
 	sp_free(s);

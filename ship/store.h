@@ -13,6 +13,7 @@
 struct store {
 	struct store_request request; /* looks into frame */
 	struct frame *frame;
+	struct sp_arena *arena; /* NULL: nothing had to be made */
 };
 
 /* frame: a STORE, on the heap; taken on SP_OK. SP_BAD_DATA with the words to answer; SP_NO_MEM. */

@@ -21,12 +21,6 @@ struct store_slice {
 	uint64_t off;
 	int64_t min_ms, max_ms;
 	const char *dead_reason; /* not NULL: goes to the dead letters, not to the receiver */
-	uint32_t lane;           /* place in the group's lanes, when it has any */
-};
-
-struct store_lane {
-	const char *name; /* "": the sender gave no usable one; else lane_name_ok (common/lane.h) */
-	uint64_t merged, dropped; /* samples that are in no slice */
 };
 
 struct store_group {
@@ -35,9 +29,8 @@ struct store_group {
 	size_t n;
 	struct store_slice *slices;
 	size_t n_slices;
-	uint64_t merged, dropped; /* samples that are in no slice, of a group without lanes */
-	const struct store_lane *lanes; /* of a group whose destinations have lanes */
-	size_t n_lanes;                 /* 0: they have none */
+	uint64_t merged, dropped; /* samples that are in no slice */
+	const char *lane; /* whose all of it is: lane_name_ok (common/lane.h), or "" for no usable name; NULL: the destinations have no lanes */
 	struct sp_bytes info;     /* what the metrics are (proto/info.h) */
 	const uint32_t *dests; /* destination ids that take this payload */
 	size_t n_dests;

@@ -39,18 +39,15 @@ static void check_request(const struct store *s)
 	volatile uint8_t sum = 0;
 	for (size_t i = 0; i < r->n_groups; i++) {
 		const struct store_group *g = &r->groups[i];
-		expect(g->group < 2 && g->n_dests == 1);
+		expect(g->group < 2 && g->n_dests == 1 && (g->group == 0) == !g->lane);
+		expect(!g->lane || !g->lane[0] || lane_name_ok(sp_str(g->lane)));
 		for (size_t k = 0; k < g->n_slices; k++) {
 			expect(g->slices[k].shard < 4 && g->slices[k].len > 0);
-			expect(g->slices[k].lane < g->n_lanes || (g->group == 0 && g->slices[k].lane == 0 && g->n_lanes == 0));
 			expect(lies_within(
 			    sp_bytes(g->bytes + g->slices[k].off, g->slices[k].len), sp_bytes(g->bytes, g->n)));
 			sum = (uint8_t)(sum + g->bytes[g->slices[k].off + g->slices[k].len - 1]);
 		}
 	}
-	for (size_t i = 0; i < r->n_groups; i++)
-		for (size_t k = 0; k < r->groups[i].n_lanes; k++)
-			expect(!r->groups[i].lanes[k].name[0] || lane_name_ok(sp_str(r->groups[i].lanes[k].name)));
 	for (size_t i = 0; i < r->n_quarantine; i++)
 		expect(lies_within(r->quarantine[i].bytes, s->frame->bulk[s->frame->n_bulk - 1]));
 }

@@ -1,5 +1,6 @@
 /* What is known of a payload's metrics, as it lies in the spool. */
 #include "proto/info.h"
+#include "proto/remote_write.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,6 +53,46 @@ static void a_series_finds_its_metric_by_the_longest_name(void **state)
 	info_free(&i);
 	sp_buf_free(&entries);
 	sp_buf_free(&packed);
+}
+
+static void add_series(struct sp_buf *raw, const char *name)
+{
+	struct sp_buf labels = {0};
+	uint8_t *to = sp_buf_room(&labels, 100), *end = rw_put_label(to, SP_LIT("__name__"), sp_str(name));
+	labels.n = (size_t)(end - to);
+	rw_add_series(raw, sp_buf_view(&labels), &(struct rw_sample){1, 1}, 1);
+	sp_buf_free(&labels);
+}
+
+static void a_part_has_what_its_series_need(void **state)
+{
+	(void)state;
+	struct sp_buf entries = {0}, packed = {0}, part = {0}, raw = {0}, body = {0};
+	struct info *all = NULL, *i = NULL;
+	add(&entries, "one", "bytes");
+	add(&entries, "two", "seconds");
+	add(&entries, "three", "");
+	info_pack(&entries, &packed);
+	assert_int_equal(info_read(sp_buf_view(&packed), &all, &why), SP_OK);
+	add_series(&raw, "one_max");
+	add_series(&raw, "one_sum");
+	add_series(&raw, "three_sum");
+	add_series(&raw, "unknown");
+	rw_compress(sp_buf_view(&raw), &body);
+	for (int round = 0; round < 2; round++) {
+		info_part(all, (struct sp_bytes[]){SP_LIT("no body"), sp_buf_view(&body), sp_buf_view(&body)}, 3, &part);
+		assert_int_equal(info_read(sp_buf_view(&part), &i, &why), SP_OK);
+		expect(i, "one_sum", "one", "bytes");
+		expect(i, "three_sum", "three", "");
+		assert_null(info_find(i, SP_LIT("two_sum")));
+		info_free(&i);
+	}
+	info_part(all, NULL, 0, &part);
+	assert_int_equal(part.n, 0);
+	info_free(&all);
+	struct sp_buf *const done[] = {&entries, &packed, &part, &raw, &body};
+	for (size_t k = 0; k < sizeof done / sizeof *done; k++)
+		sp_buf_free(done[k]);
 }
 
 static void nothing_is_an_info_without_entries(void **state)
@@ -111,6 +152,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_series_finds_its_metric_by_the_longest_name),
+		cmocka_unit_test(a_part_has_what_its_series_need),
 		cmocka_unit_test(nothing_is_an_info_without_entries),
 		cmocka_unit_test(damage_is_found),
 		cmocka_unit_test(an_info_is_bounded),

@@ -292,17 +292,68 @@ static void lanes_are_those_of_the_plan_and_have_names(void **state)
 		if (cases[i].good) {
 			wait_for_writer(1);
 			const struct store_group *g = &with_writer[0]->groups[0];
-			assert_int_equal(g->n_lanes, t.g.n_lanes);
-			if (g->n_lanes) {
-				assert_string_equal(g->lanes[0].name, cases[i].name);
-				assert_int_equal(g->lanes[0].merged, 3);
-				assert_int_equal(g->slices[0].lane, 0);
+			assert_int_equal(g->lane != NULL, t.g.n_lanes);
+			if (g->lane) {
+				assert_string_equal(g->lane, cases[i].name);
+				assert_int_equal(g->merged, 3);
 			}
 			commit(0, STORE_COMMITTED);
 		}
 		expect_stored(i, cases[i].good ? STANDPIPE__STORED__STATUS__COMMITTED : STANDPIPE__STORED__STATUS__ERROR);
 		assert_int_equal(n_with_writer, 0);
 	}
+	group.lane_by = (char *)"";
+}
+
+/* What waits of one lane must not keep what others sent in the spool. */
+static void each_lane_has_its_own_part_of_the_payload(void **state)
+{
+	static const struct {
+		uint32_t lane, off, len;
+	} slices[] = {{1, 0, 10}, {1, 10, 5}, {2, 15, 20}, {1, 35, 65}};
+	static const struct {
+		const char *lane;
+		size_t from, n, slices, merged;
+	} parts[] = {{"one", 0, 15, 2, 3}, {"two", 15, 20, 1, 0}, {"one", 35, 65, 1, 0}, {"", 0, 0, 0, 4}};
+	struct store_message t;
+	Standpipe__Slice s[4], *ss[4];
+	Standpipe__Lane l[3] = {STANDPIPE__LANE__INIT, STANDPIPE__LANE__INIT, STANDPIPE__LANE__INIT}, *ls[3] = {&l[0], &l[1], &l[2]};
+	(void)state;
+	store_message_init(&t);
+	for (size_t i = 0; i < 4; i++) {
+		s[i] = t.s;
+		s[i].lane = slices[i].lane;
+		s[i].off = slices[i].off;
+		s[i].len = slices[i].len;
+		ss[i] = &s[i];
+	}
+	l[0].name = (char *)"one";
+	l[0].merged = 3;
+	l[1].name = (char *)"two";
+	l[2].merged = 4;
+	t.g.slices = ss;
+	t.g.n_slices = 4;
+	t.g.lanes = ls;
+	t.g.n_lanes = 3;
+	group.lane_by = (char *)"account";
+	send_store(&t, 1);
+	wait_for_writer(1);
+	const struct store_request *r = with_writer[0];
+	assert_int_equal(r->n_groups, 4);
+	for (size_t i = 0; i < 4; i++) {
+		const struct store_group *g = &r->groups[i];
+		assert_string_equal(g->lane, parts[i].lane);
+		assert_int_equal(g->n, parts[i].n);
+		assert_int_equal(g->n_slices, parts[i].slices);
+		assert_int_equal(g->merged, parts[i].merged);
+		assert_int_equal(g->n_dests, r->groups[0].n_dests);
+		if (parts[i].n)
+			assert_int_equal(g->bytes - r->groups[0].bytes, parts[i].from);
+		for (size_t k = 0, off = 0; k < g->n_slices; off += g->slices[k++].len)
+			assert_int_equal(g->slices[k].off, off);
+	}
+	commit(0, STORE_COMMITTED);
+	expect_stored(1, STANDPIPE__STORED__STATUS__COMMITTED);
 	group.lane_by = (char *)"";
 }
 
@@ -491,7 +542,7 @@ int main(void)
 	    TEST(the_answer_comes_after_the_commit_and_once),
 	    TEST(the_writer_gets_what_the_worker_said),
 	    TEST(a_store_that_does_not_add_up_is_an_error),
-	    TEST(lanes_are_those_of_the_plan_and_have_names),
+	    TEST(lanes_are_those_of_the_plan_and_have_names), TEST(each_lane_has_its_own_part_of_the_payload),
 	    TEST(a_store_by_an_older_plan_is_stale),
 	    TEST(large_stores_are_admitted_by_room),
 	    TEST(each_attempt_has_its_own_room),

@@ -798,13 +798,21 @@ static void with_lanes(struct fixture *f, const char *default_lane, int64_t max)
 /* Delivery n, its first two slices (21 samples) of the first lane, the others (25) of the second, if there is one. */
 static enum store_result stored_for_lanes(struct fixture *f, uint64_t n, size_t size, const char *first, const char *second)
 {
-	const struct store_lane lanes[2] = {{first, 1, 0}, {second, 0, 2}};
 	struct delivery d;
 	delivery_init(&d, n, size);
 	d.group.n_dests = 1;
-	d.group.lanes = lanes;
-	d.group.n_lanes = second ? 2 : 1;
-	d.slices[2].lane = d.slices[3].lane = second ? 1 : 0;
+	d.group.lane = first;
+	d.group.merged = 1;
+	struct store_group groups[2] = {d.group, d.group};
+	if (second) {
+		groups[0].n_slices = groups[1].n_slices = 2;
+		groups[1].slices = d.slices + 2;
+		groups[1].lane = second;
+		groups[1].merged = 0;
+		groups[1].dropped = 2;
+		d.r.n_groups = 2;
+	}
+	d.r.groups = groups;
 	enum store_result result = stored(f->sp, &d.r);
 	delivery_clear(&d);
 	return result;
@@ -843,15 +851,13 @@ static void each_lane_has_its_own_rows_and_books(void **state)
 static void a_lane_that_was_not_committed_is_forgotten(void **state)
 {
 	struct fixture *f = *state;
-	const struct store_lane lane = {"acme", 0, 0};
 	enum store_result result;
 	struct delivery d;
 	with_lanes(f, NULL, 1);
 	opened(f);
 	delivery_init(&d, 1, 100);
 	d.group.n_dests = 1;
-	d.group.lanes = &lane;
-	d.group.n_lanes = 1;
+	d.group.lane = "acme";
 	spool_begin(f->sp);
 	spool_store(f->sp, &d.r, NULL, NULL, &result);
 	assert_int_equal(spool_dest_id(f->sp, "a/acme"), 2);
