@@ -174,6 +174,7 @@ static bool fill_store(
 	m->key_name = job->key_name;
 	m->source_arn = job->source_arn;
 	m->received_ms = job->received_ms;
+	m->replayed = job->replayed;
 	m->request_id = text_copy(out->request_id, a);
 	return m->request_id != NULL;
 }

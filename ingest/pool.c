@@ -161,6 +161,7 @@ static void fill_job(const struct pool *p, const struct job *j, Standpipe__Job *
 	if (d->key_name)
 		m->key_name = d->key_name;
 	m->needs_tenant = d->needs_tenant;
+	m->replayed = d->replayed;
 	m->received_ms = d->received_ms;
 	m->common_attributes = (ProtobufCBinaryData){d->common_attributes_n, (uint8_t *)d->common_attributes};
 	m->max_inflated = p->max_body;

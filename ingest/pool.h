@@ -36,6 +36,7 @@ struct delivery {
 	char *request_id, *source_arn, *key_name, *common_attributes; /* owned, NULL when absent */
 	size_t common_attributes_n;
 	bool needs_tenant; /* not to be converted by a plan that does not name the key */
+	bool replayed; /* out of the quarantine */
 	uint8_t key[16]; /* delivery key, see proto/frame.h */
 	int64_t received_ms;
 	void (*done)(void *arg, const struct outcome *o); /* NULL after pool_forget */

@@ -74,6 +74,7 @@ static bool submit(struct server *srv, struct replay *r, const struct sp_admin_r
 	d->common_attributes = attributes;
 	d->common_attributes_n = strlen(attributes);
 	d->received_ms = sp_wall_ms();
+	d->replayed = true;
 	d->done = done;
 	d->done_arg = r;
 	pool_submit(srv->pool, d);

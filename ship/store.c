@@ -232,6 +232,7 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 	s->request.request_id = m->request_id;
 	s->request.common_attributes = sp_bytes(m->common_attributes.data, m->common_attributes.len);
 	s->request.received_ms = m->received_ms;
+	s->request.replayed = m->replayed;
 }
 
 enum sp_status store_new(struct frame *frame, const struct plan *plan, struct store **out, struct sp_why *why)

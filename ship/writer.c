@@ -284,7 +284,7 @@ void writer_store(struct writer *w, struct store_request *r)
 {
 	struct op *op = op_new(OP_STORE, r->arg);
 	op->request = r;
-	if (!r->bypass_ledger && r->source_arn && *r->source_arn)
+	if (!r->bypass_ledger && !r->replayed && r->source_arn && *r->source_arn)
 		r->notes_source = sources_seen(w->sources, r->source_arn, r->received_ms);
 	op->cache_max = w->cache_max;
 	for (size_t i = 0; i < r->n_groups; i++)

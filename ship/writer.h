@@ -48,7 +48,8 @@ struct store_quarantine {
 /* One delivery. Made by its sender, borrowed by the writer until done. */
 struct store_request {
 	uint8_t key[16];
-	bool bypass_ledger; /* replay */
+	bool bypass_ledger;
+	bool replayed;      /* its source is not known to deliver now */
 	bool notes_source;  /* writer's: write down when its source last delivered */
 	struct store_group *groups;
 	size_t n_groups;

@@ -161,5 +161,6 @@ def test_quarantined_pieces_are_converted_again():
         assert len(piece) > 500000
         assert [replay_by_hand(r, piece, **what), replay_by_hand(r, piece, **what)] == ["accepted", "duplicate"]
         assert replay_by_hand(r, piece, **{**what, "key": "gone"}) == "refused"
+        assert not [m for m in r.metrics() if m.startswith("standpipe_source_last_received") and "arn:x" in m]  # no sign of life of its stream
         r.drained()
         assert r.books()[0] == r.books()[1]
