@@ -76,6 +76,8 @@ void gate_returned(struct gate *g, bool connected)
 		backoff_succeed(&g->backoff, (unsigned)g->settings->lanes_requests);
 	else if (g->shut.at == 0) /* else it was out with the one that failed */
 		sp_timer_set(g->loop, &g->shut,
-		    backoff_fail(&g->backoff, g->settings, BACKOFF_UNREACHABLE, SHIP_NO_RETRY_AFTER, (double)random() / RAND_MAX), pause_over, g);
+		    backoff_fail(&g->backoff, g->settings, BACKOFF_UNREACHABLE, SHIP_NO_RETRY_AFTER,
+			(double)random() / RAND_MAX),
+		    pause_over, g);
 	call_next(g);
 }

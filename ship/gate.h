@@ -1,8 +1,8 @@
 /* gate - how many requests the lanes of one destination may have out together.
  *
- * As many as lanes.requests says, in turn: who finds the gate closed stands in line and is called when there is room. When no connection to
- * the receiver comes about, that is nobody's fault: one request tries again after a pause, and with each answer twice as many go out,
- * so that a receiver that comes back is not run over. One thread, the loop's.
+ * As many as lanes.requests says, in turn: who finds the gate closed stands in line and is called when there is room.
+ * When no connection to the receiver comes about, that is nobody's fault: one request tries again after a pause, and
+ * with each answer twice as many go out, so that a receiver that comes back is not run over. One thread, the loop's.
  */
 #ifndef SHIP_GATE_H
 #define SHIP_GATE_H

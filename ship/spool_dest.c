@@ -116,7 +116,7 @@ static uint32_t lane_find(struct spool *sp, uint32_t dest, const char *lane, boo
 	dest_adopt_lane(sp, id, dest);
 	sp->tx.n_made++;
 	db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
-		DB_ARGS(db_int(id), db_text(name), db_int(sp->dests[id].shards)));
+	    DB_ARGS(db_int(id), db_text(name), db_int(sp->dests[id].shards)));
 	return id;
 }
 

@@ -7,7 +7,8 @@
 
 /* A queue has room again when this long nothing was without. */
 #define FULL_OVER_MS 3000
-/* While the spool is this full, a destination that drops has a quarter of its queue: what it keeps must not get others refused. */
+/* While the spool is this full, a destination that drops has a quarter of its queue: what it keeps must not get others
+ * refused. */
 #define TIGHT_PART 8
 #define TIGHT_QUEUE_PART 4
 /* A lane may grow until it has this many times the room that is left for the others. */
@@ -56,8 +57,8 @@ static uint64_t lost(const struct spool_dest *d)
 	return drops(d) ? d->totals.dropped : d->totals.refused;
 }
 
-/* The limit of a lane depends on the room that all lanes of its destination leave: one that is away may fill most of the queue, several
- * share it, and for those that are well there is always some. */
+/* The limit of a lane depends on the room that all lanes of its destination leave: one that is away may fill most of
+ * the queue, several share it, and for those that are well there is always some. */
 static uint64_t limit(const struct spool *sp, const struct spool_dest *d)
 {
 	const struct spool_dest *whole = d->parent ? &sp->dests[d->parent] : d;
@@ -75,9 +76,10 @@ static void begins(struct spool *sp, uint32_t dest)
 {
 	struct spool_dest *d = &sp->dests[dest];
 	sp_log(SP_LOG_WARN, "queue.full", sp_f_str("destination", d->name), sp_f_u64("queued_bytes", d->totals.bytes),
-		sp_f_u64("limit", limit(sp, d)),
-		sp_f_str("msg", drops(d) ? "its newest data is dropped until there is room" : "deliveries that concern it get 503 until there is room"),
-		SP_LOG_END);
+	    sp_f_u64("limit", limit(sp, d)),
+	    sp_f_str("msg", drops(d) ? "its newest data is dropped until there is room"
+				     : "deliveries that concern it get 503 until there is room"),
+	    SP_LOG_END);
 	spool_change(sp, dest)->full = true;
 	d->full_since_ms = sp_mono_now().ms;
 	d->lost_before = lost(d);
@@ -87,7 +89,8 @@ bool queue_has_room(const struct spool *sp, uint32_t dest, uint64_t bytes)
 {
 	const struct spool_dest *d = &sp->dests[dest];
 	/* An empty queue takes one delivery of any size, or it could never be stored. */
-	return !sp->dests[d->parent ? d->parent : dest].totals.queue_max || !d->totals.bytes || d->totals.bytes + bytes <= limit(sp, d);
+	return !sp->dests[d->parent ? d->parent : dest].totals.queue_max || !d->totals.bytes ||
+	       d->totals.bytes + bytes <= limit(sp, d);
 }
 
 bool queue_takes(struct spool *sp, uint32_t dest, uint64_t bytes)
@@ -111,7 +114,8 @@ void queues_look(struct spool *sp)
 			continue;
 		spool_change(sp, dest)->full = d->committed.full = false;
 		sp_log(SP_LOG_INFO, "queue.has_room", sp_f_str("destination", d->name),
-			sp_f_i64("seconds", (now_ms - d->full_since_ms) / 1000),
-			sp_f_u64(drops(d) ? "dropped_samples" : "refused_deliveries", lost(d) - d->lost_before), SP_LOG_END);
+		    sp_f_i64("seconds", (now_ms - d->full_since_ms) / 1000),
+		    sp_f_u64(drops(d) ? "dropped_samples" : "refused_deliveries", lost(d) - d->lost_before),
+		    SP_LOG_END);
 	}
 }

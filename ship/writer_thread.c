@@ -331,7 +331,7 @@ void writer_check_books(struct writer *w)
 		return;
 	const struct writer_totals *t = spool_totals(w->spool, dest);
 	w->now.unbalanced++;
-	sp_log(SP_LOG_ERROR, "books.unbalanced", sp_f_u64("destination_id", dest), sp_f_u64("accepted", t->accepted),
+	sp_log(SP_LOG_ERROR, "books.unbalanced", sp_f_str("destination", spool_dest_name(w->spool, dest)), sp_f_u64("accepted", t->accepted),
 		sp_f_u64("delivered", t->delivered), sp_f_u64("spooled", t->spooled), sp_f_u64("dead_lettered", t->dead_lettered),
 		sp_f_u64("expired", t->expired), sp_f_u64("dropped", t->dropped), sp_f_u64("merged", t->merged), SP_LOG_END);
 }

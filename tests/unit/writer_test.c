@@ -309,6 +309,23 @@ static void it_is_known_after_a_restart_when_a_stream_last_delivered(void **stat
 	assert_int_equal(f->duplicates, 2);
 }
 
+static void books_that_do_not_balance_are_known(void **state)
+{
+	struct fixture *f = *state;
+	char path[512];
+	sqlite3 *db;
+	store_one(f, 0, 0, "arn:1", 1700000000000);
+	assert_int_equal(writer_unbalanced(f->w), 0);
+	writer_close(&f->w);
+	snprintf(path, sizeof path, "%s/spool.db", f->dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE counter SET value = value + 1 WHERE dest = 2", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+	assert_int_equal(writer_unbalanced(f->w), 1);
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -319,6 +336,7 @@ int main(void)
 		WRITER_TEST(the_blame_is_for_the_one_that_is_being_decoded),
 		WRITER_TEST(it_is_known_after_a_restart_when_a_stream_last_delivered),
 		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
+		WRITER_TEST(books_that_do_not_balance_are_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
