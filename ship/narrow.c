@@ -1,9 +1,6 @@
-#include "ship/narrow.h"
+#include "ship/narrow_impl.h"
 
 #include "common/alloc.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* Requests without a single 2xx after which another batch must show that the receiver is well. */
 #define BLIND_REQUESTS 16
@@ -16,78 +13,6 @@
 #define HEARING_WITNESS 1
 /* Once such answers were in doubt, this many of them mean load before another one is about data. */
 #define TRUST 10
-/* What is kept of an answer. */
-#define ANSWER_MAX_BYTES 1024
-/* Different answers that are kept in full; later ones are filed under the last. */
-#define WORDS_MAX 64
-
-#define NOBODY UINT32_MAX
-
-/* A range of n->order. */
-struct piece {
-	uint32_t from, to;
-	bool left;	 /* the next piece is its brother, and both together were refused */
-	bool surely_bad; /* its brother was accepted */
-	bool apart;	 /* probably all of it is bad: to be tried one by one */
-	bool refused;	 /* it was, as load */
-	unsigned strikes, hearings;
-};
-
-enum fate { FATE_OPEN = 0, FATE_DELIVERED, FATE_CONDEMNED, FATE_GIVEN_UP };
-
-/* The order of sending: what is likely to be good first and in one piece, so that the usual case costs one request. All
- * samples of a series are together but for those that are expected to be refused. */
-enum class { LIKELY_GOOD = 0, DOUBTFUL, EXPECTED, CLASSES };
-
-struct sample {
-	uint32_t series;
-	int64_t ms;
-	uint32_t place; /* in order */
-	uint16_t refusal;
-	uint8_t fate, class;
-	bool heard; /* and condemned for 429 or 5xx */
-};
-
-struct refusal {
-	int status;
-	bool load; /* 429 or 5xx */
-	char *words;
-	size_t n_words;
-};
-
-struct narrow {
-	struct narrow_rules rules;
-	struct known *known;
-	struct sp_buf raw, block;
-	struct rw_totals totals;
-	size_t block_bytes;
-	struct sample *samples;
-	uint64_t *series; /* hashes */
-	int64_t *newest;  /* time delivered of each series when narrowing began; INT64_MIN unknown */
-	uint32_t *order;  /* sample numbers, the order of sending */
-	uint32_t begins[CLASSES];
-	struct piece *pieces; /* a ring: front is next */
-	size_t cap, front, n;
-	struct piece current, accused; /* accused: one sample that was answered 5xx, from == to when there is none */
-	enum { IDLE, PIECE_OUT, PROBE_OUT, CONTROL_OUT } state;
-	bool probing;	/* is it the batch or the receiver? */
-	bool proven;	/* the receiver accepted something since we began */
-	bool doubted;	/* what it refused as load it then accepted */
-	unsigned trust; /* answers that speak of load and are taken at their word, after a doubt */
-	bool anew;	/* it did so after all that was sent of this batch had been refused */
-	unsigned failed_probes;
-	bool wants_other; /* the last probe failed: another batch shall go in between */
-	uint32_t probe;	  /* series to probe next */
-	uint32_t good;	  /* a sample that was accepted; NOBODY */
-	unsigned requests;
-	unsigned blind; /* requests without a single 2xx */
-	struct refusal refusals[WORDS_MAX];
-	size_t n_refusals;
-	struct sp_buf *bodies; /* of the dead letters */
-	struct dead_letter *dead;
-	size_t n_dead;
-};
-
 /* ---- the queue of pieces ---- */
 
 static void grow(struct narrow *n)
@@ -124,11 +49,6 @@ static struct piece pop_front(struct narrow *n)
 	n->front = (n->front + 1) % n->cap;
 	n->n--;
 	return p;
-}
-
-static struct sample *sample_at(struct narrow *n, uint32_t place)
-{
-	return &n->samples[n->order[place]];
 }
 
 /* Between two classes, else between two series, as near to the middle as there is such a place; in the middle when
@@ -170,101 +90,6 @@ static void split(struct narrow *n, const struct piece *p, bool implied)
 
 /* ---- beginning ---- */
 
-static enum sp_status read_samples(struct narrow *n, struct sp_why *why)
-{
-	struct sp_bytes in = sp_buf_view(&n->raw);
-	struct rw_series s;
-	uint32_t at = 0, series = 0;
-	enum sp_status status = rw_count(in, &n->totals, why);
-	if (status != SP_OK)
-		return status;
-	n->samples = sp_new_array(struct sample, n->totals.samples + 1);
-	n->order = sp_new_array(uint32_t, n->totals.samples + 1);
-	n->series = sp_new_array(uint64_t, n->totals.series + 1);
-	n->newest = sp_new_array(int64_t, n->totals.series + 1);
-	for (; (status = rw_next(&in, &s, why)) == SP_OK; series++) {
-		struct rw_sample v;
-		n->series[series] = XXH3_64bits(s.labels.p, s.labels.n);
-		n->newest[series] = known_newest(n->known, n->series[series]);
-		while (rw_next_sample(&s.samples, &v))
-			n->samples[at++] = (struct sample){.series = series, .ms = v.ms};
-	}
-	return status == SP_NOT_FOUND ? SP_OK : status;
-}
-
-static int by_time(const void *a, const void *b)
-{
-	const int64_t *x = a, *y = b;
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* Doubtful are series with a sample from before most others: where late samples are refused, those are the usual
- * culprits. */
-static void classify(struct narrow *n)
-{
-	size_t all = n->totals.samples;
-	int64_t *times = sp_new_array(int64_t, all + 1);
-	bool *doubtful = sp_new_array(bool, n->totals.series + 1);
-	for (size_t i = 0; i < all; i++)
-		times[i] = n->samples[i].ms;
-	qsort(times, all, sizeof(times[0]), by_time);
-	for (size_t i = 0; i < all; i++) {
-		struct sample *s = &n->samples[i];
-		if (known_expects_refusal(n->known, n->series[s->series], s->ms))
-			s->class = EXPECTED;
-		else if (s->ms < times[all / 2])
-			doubtful[s->series] = true;
-	}
-	for (size_t i = 0; i < all; i++)
-		if (n->samples[i].class != EXPECTED && doubtful[n->samples[i].series])
-			n->samples[i].class = DOUBTFUL;
-	sp_free(times);
-	sp_free(doubtful);
-}
-
-/* Of those that are expected to be refused the youngest come first: should one be taken, it is one of these. */
-static int by_place(const void *a, const void *b, void *arg)
-{
-	const struct narrow *n = arg;
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	const struct sample *s = &n->samples[x], *t = &n->samples[y];
-	if (s->class != t->class)
-		return s->class < t->class ? -1 : 1;
-	if (s->class == EXPECTED && s->ms != t->ms)
-		return s->ms > t->ms ? -1 : 1;
-	return x < y ? -1 : 1;
-}
-
-static void put_in_order(struct narrow *n)
-{
-	classify(n);
-	for (uint32_t i = 0; i < n->totals.samples; i++)
-		n->order[i] = i;
-	qsort_r(n->order, n->totals.samples, sizeof(n->order[0]), by_place, n);
-	for (uint32_t place = n->totals.samples; place-- > 0;) {
-		struct sample *s = &n->samples[n->order[place]];
-		s->place = place;
-		for (int c = 0; c <= s->class; c++)
-			n->begins[c] = place;
-	}
-}
-
-static uint16_t file_refusal(struct narrow *n, int status, bool load, struct sp_bytes words)
-{
-	if (words.n > ANSWER_MAX_BYTES)
-		words.n = ANSWER_MAX_BYTES;
-	for (size_t i = 0; i < n->n_refusals; i++) {
-		const struct refusal *r = &n->refusals[i];
-		if (r->status == status && sp_eq(sp_bytes(r->words, r->n_words), words))
-			return (uint16_t)i;
-	}
-	for (size_t i = WORDS_MAX; n->n_refusals == WORDS_MAX && i-- > 0;)
-		if (n->refusals[i].status == status || i == 0)
-			return (uint16_t)i;
-	n->refusals[n->n_refusals] = (struct refusal){status, load, sp_strndup(words.p, words.n), words.n};
-	return (uint16_t)n->n_refusals++;
-}
-
 enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rules, struct known *known,
     struct narrow **out, struct sp_why *why)
 {
@@ -274,15 +99,14 @@ enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rule
 	n->good = NOBODY;
 	n->probing = rules->probe;
 	n->block_bytes = block.n;
-	file_refusal(n, rules->status, rules->suspect, rules->words); /* the first: of the whole */
+	batch_file_refusal(n, rules->status, rules->suspect, rules->words); /* the first: of the whole */
 	enum sp_status status = rw_uncompress(block, rules->max_raw, &n->raw, why);
 	if (status == SP_OK)
-		status = read_samples(n, why);
+		status = batch_read(n, why);
 	if (status != SP_OK) {
 		narrow_free(&n);
 		return status;
 	}
-	put_in_order(n);
 	struct piece whole = {.from = 0, .to = n->totals.samples};
 	if (whole.to > 1 && !rules->probe)
 		split(n, &whole, !rules->too_big);
@@ -292,31 +116,12 @@ enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rule
 	return SP_OK;
 }
 
-static void forget_result(struct narrow *n)
-{
-	for (size_t i = 0; n->bodies && i <= n->n_dead; i++) /* one more may be half made */
-		sp_buf_free(&n->bodies[i]);
-	sp_free(n->bodies);
-	sp_free(n->dead);
-	n->bodies = NULL;
-	n->dead = NULL;
-	n->n_dead = 0;
-}
-
 void narrow_free(struct narrow **narrow)
 {
 	struct narrow *n = *narrow;
 	if (!n)
 		return;
-	for (size_t i = 0; i < n->n_refusals; i++)
-		sp_free(n->refusals[i].words);
-	forget_result(n);
-	sp_buf_free(&n->raw);
-	sp_buf_free(&n->block);
-	sp_free(n->samples);
-	sp_free(n->series);
-	sp_free(n->newest);
-	sp_free(n->order);
+	batch_free(n);
 	sp_free(n->pieces);
 	sp_free(n);
 	*narrow = NULL;
@@ -324,32 +129,14 @@ void narrow_free(struct narrow **narrow)
 
 /* ---- what to send ---- */
 
-struct keep {
-	const struct narrow *n;
-	uint32_t from, to;
-};
-
-static bool keep_range(
-    void *arg, uint32_t series, uint32_t sample, const struct rw_series *s, const struct rw_sample *v)
-{
-	const struct keep *k = arg;
-	uint32_t place = k->n->samples[sample].place;
-	(void)series, (void)s, (void)v;
-	return place >= k->from && place < k->to;
-}
-
 static enum narrow_step send_range(struct narrow *n, uint32_t from, uint32_t to, struct narrow_piece *out)
 {
-	struct keep keep = {n, from, to};
-	struct rw_totals totals;
 	struct sp_why why;
-	sp_buf_clear(&n->block);
 	n->requests++;
 	/* The batch was walked in full at the beginning; only memory can be short, and then waiting is right. */
-	if (rw_part(sp_buf_view(&n->raw), keep_range, &keep, &n->block, &totals, &why) != SP_OK)
+	if (batch_part(n, from, to, &out->samples, &why) != SP_OK)
 		return n->state = IDLE, NARROW_WITNESS;
 	out->block = sp_buf_view(&n->block);
-	out->samples = totals.samples;
 	return NARROW_SEND;
 }
 
@@ -415,7 +202,8 @@ static bool is_too_big(const struct narrow *n, const struct piece *p)
 	       (uint64_t)n->block_bytes * (p->to - p->from) / n->totals.samples > n->rules.max_bytes;
 }
 
-/* Pieces in front that need not be sent to know that they are too big, or hold something bad, are taken apart, or settled. */
+/* Pieces in front that need not be sent to know that they are too big, or hold something bad, are taken apart, or
+ * settled. */
 static void settle_unsent(struct narrow *n)
 {
 	while (n->n > 0) {
@@ -504,6 +292,7 @@ static void defer_accused(struct narrow *n)
 	if (p->from == p->to || n->n == 0 || n->pieces[n->front].refused ||
 	    (p->to < n->totals.samples && sample_at(n, p->to)->series == sample_at(n, p->from)->series))
 		return;
+	p->left = false; /* its brother is next, and it no longer */
 	push_back(n, *p);
 	p->to = p->from;
 }
@@ -586,7 +375,7 @@ static void accepted(struct narrow *n, const struct piece *p)
 		known_delivered(n->known, n->series[s->series], s->ms);
 	}
 	n->good = n->order[p->to - 1];
-	if (n->rules.suspect && (p->refused || p->surely_bad))
+	if (p->refused || (n->rules.suspect && p->surely_bad))
 		doubt(n);
 	else if (p->left)
 		n->pieces[n->front].surely_bad = true;
@@ -603,7 +392,7 @@ static void refused(struct narrow *n, const struct piece *p, bool load, int stat
 		return;
 	}
 	struct sample *s = sample_at(n, p->from);
-	s->refusal = file_refusal(n, status, load, words);
+	s->refusal = batch_file_refusal(n, status, load, words);
 	if (alone && load && !is_proven_bad(n, p)) {
 		n->accused = *p;
 		n->accused.refused = true;
@@ -674,79 +463,4 @@ void narrow_witness(struct narrow *n)
 unsigned narrow_failed_probes(const struct narrow *n)
 {
 	return n->probing ? n->failed_probes : 0;
-}
-
-/* ---- the end ---- */
-
-static const char *reason_of(const struct narrow *n, const struct sample *s)
-{
-	const struct refusal *r = &n->refusals[s->refusal];
-	if (s->fate == FATE_GIVEN_UP)
-		return "partly_refused";
-	if (r->status == 413)
-		return "too_large";
-	if (n->rules.maybe_delivered && !r->load)
-		return "maybe_duplicate";
-	return s->ms <= n->newest[s->series] ? "out_of_order" : "rejected"; /* such are the usual culprits */
-}
-
-struct guilty {
-	const struct narrow *n;
-	const char *reason;
-	uint16_t refusal;
-};
-
-static bool is_guilty(
-    void *arg, uint32_t series, uint32_t sample, const struct rw_series *series_, const struct rw_sample *v)
-{
-	const struct guilty *g = arg;
-	const struct sample *s = &g->n->samples[sample];
-	(void)series, (void)series_, (void)v;
-	return s->fate != FATE_DELIVERED && s->refusal == g->refusal && strcmp(reason_of(g->n, s), g->reason) == 0;
-}
-
-enum sp_status narrow_result(
-    struct narrow *n, uint64_t *delivered, struct dead_letter **dead, size_t *n_dead, struct sp_why *why)
-{
-	static const char *const reasons[] = {
-	    "rejected", "out_of_order", "maybe_duplicate", "too_large", "partly_refused"};
-	enum { REASONS = sizeof(reasons) / sizeof(reasons[0]) };
-	bool present[WORDS_MAX] = {false};
-	uint64_t good = 0;
-	for (uint32_t i = 0; i < n->totals.samples; i++) {
-		const struct sample *s = &n->samples[i];
-		SP_BUG_IF(s->fate == FATE_OPEN);
-		good += s->fate == FATE_DELIVERED;
-		present[s->refusal] |= s->fate != FATE_DELIVERED;
-	}
-	forget_result(n);
-	n->dead = sp_new_array(struct dead_letter, n->n_refusals * REASONS + 1);
-	n->bodies = sp_new_array(struct sp_buf, n->n_refusals * REASONS + 1);
-	for (size_t i = 0; i < n->n_refusals * REASONS; i++) {
-		const struct refusal *r = &n->refusals[i / REASONS];
-		struct guilty g = {n, reasons[i % REASONS], (uint16_t)(i / REASONS)};
-		struct sp_buf *body = &n->bodies[n->n_dead];
-		struct rw_totals totals;
-		if (!present[i / REASONS])
-			continue;
-		enum sp_status status = rw_part(sp_buf_view(&n->raw), is_guilty, &g, body, &totals, why);
-		if (status != SP_OK)
-			return status;
-		if (totals.samples == 0) {
-			sp_buf_free(body);
-			continue;
-		}
-		n->dead[n->n_dead++] = (struct dead_letter){.reason = g.reason,
-		    .http_status = r->status,
-		    .answer = sp_bytes(r->words, r->n_words),
-		    .body = sp_buf_view(body),
-		    .series = totals.series,
-		    .samples = totals.samples,
-		    .min_ms = totals.min_ms,
-		    .max_ms = totals.max_ms};
-	}
-	*delivered = good;
-	*dead = n->dead;
-	*n_dead = n->n_dead;
-	return SP_OK;
 }
