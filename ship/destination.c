@@ -368,8 +368,10 @@ void destination_poll(struct destination *d)
 	if (d->refusing && sp_loop_now(d->loop).ms - d->refusing_at.ms > REFUSING_MS)
 		destination_refuses(d, false);
 	/* There may be a thousand lanes, and most of them have nothing to do most of the time. */
-	bool idle = true;
+	bool idle = true, unloads = d->health.state != HEALTH_OK && payload_bytes_held() > writer_memory(d->writer) / 2;
 	for (size_t i = 0; i < d->n_shards; i++) {
+		if (d->shards[i] && unloads) /* the memory is for those that are well */
+			window_unload(d->shards[i]->window);
 		if (d->shards[i] && shard_is_idle(d->shards[i]))
 			shard_free(&d->shards[i]);
 		idle &= !d->shards[i];

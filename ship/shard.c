@@ -387,7 +387,7 @@ static void witness_noted(void *arg)
 	s->busy = false;
 	if (d->stopping)
 		return;
-	if (!e || !make_witness(s, e)) { /* purged meanwhile, or damaged: the next probe, after a pause as always, may find another */
+	if (!e || !e->payload || !make_witness(s, e)) { /* purged meanwhile, or damaged: the next probe, after a pause as always, may find another */
 		health_rejects_everything(&d->health, d->health.epoch, NULL);
 		return;
 	}

@@ -153,7 +153,7 @@ static void load_dests(struct spool *sp)
 	sqlite3_stmt *st = db_query(sp->db, "SELECT id, name, shards FROM dest ORDER BY id", DB_NO_ARGS);
 	while (db_next(sp->db, st)) {
 		int64_t id = sqlite3_column_int64(st, 0);
-		if (id < 1 || id > DEST_ID_MAX) {
+		if (id < 1 || id > 2 * DEST_ID_MAX) { /* those of the configuration come on top */
 			db_fail(sp->db, SP_BAD_DATA, "a destination has an impossible id");
 			continue;
 		}

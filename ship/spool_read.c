@@ -100,7 +100,9 @@ enum sp_status spool_read(struct spool *sp, uint64_t payload, struct payload **o
 		*out = payload_new(payload, bytes, n - n_info, n_info);
 	}
 	sp_buf_free(&body);
-	return status == SP_OK && !intact ? spool_set_aside(sp, payload, "crc", why) : status;
+	/* Gone with its last batch after somebody had asked for it is not damaged. */
+	bool damaged = status == SP_OK && !intact && table_find(&sp->refs, &payload);
+	return damaged ? spool_set_aside(sp, payload, "crc", why) : status;
 }
 
 static enum sp_status bury_rows(struct spool *sp, struct batch *damaged, size_t n, struct sp_why *why)

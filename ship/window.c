@@ -18,7 +18,14 @@ struct window {
 struct read {
 	struct window *window;
 	uint64_t seq;
+	size_t bytes;
 };
+
+/* Of one window: what a payload takes is known when it is here. */
+#define READS_MAX 64
+
+/* What the payloads that are being read will take at least, of all windows. */
+static size_t expected_bytes;
 
 static struct entry *at(const struct window *w, size_t i)
 {
@@ -91,6 +98,7 @@ static void on_read(void *arg, struct payload *p)
 	struct read *r = arg;
 	struct window *w = r->window;
 	struct entry *e = window_find(w, r->seq);
+	expected_bytes -= r->bytes;
 	sp_free(r);
 	w->reading--;
 	if (e) {
@@ -109,12 +117,20 @@ bool window_load(struct window *w, struct entry *e)
 		return true;
 	if (!e->reading) {
 		struct read *r = sp_new(struct read);
-		*r = (struct read){w, e->batch.seq};
+		*r = (struct read){w, e->batch.seq, (size_t)e->batch.off + e->batch.len};
 		e->reading = true;
 		w->reading++;
+		expected_bytes += r->bytes;
 		writer_read(w->writer, e->batch.payload, on_read, r);
 	}
 	return false;
+}
+
+void window_unload(struct window *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (at(w, i)->state == ENTRY_QUEUED)
+			payload_unref(&at(w, i)->payload);
 }
 
 bool window_is_idle(const struct window *w)
@@ -142,6 +158,12 @@ void window_add(struct window *w, const struct batch *b, struct payload *p)
 
 /* ---- looking and taking ---- */
 
+/* Of a payload that many lanes share a batch may be a small part: a request takes fewer batches before too much is in memory. */
+static bool has_memory(const struct window *w, const struct entry *e)
+{
+	return e->payload || payload_bytes_held() + expected_bytes < writer_memory(w->writer);
+}
+
 size_t window_collect(struct window *w, const struct window_limits *l, struct entry **out)
 {
 	size_t n = 0, samples = 0, bytes = 0, raw = 0;
@@ -155,8 +177,10 @@ size_t window_collect(struct window *w, const struct window_limits *l, struct en
 		samples += e->batch.samples;
 		bytes += e->batch.len;
 		raw += e->batch.raw_len;
-		if (n > 0 && (samples > l->samples || bytes > l->bytes || raw > l->raw_bytes))
+		if (n > 0 && (samples > l->samples || bytes > l->bytes || raw > l->raw_bytes || !has_memory(w, e)))
 			break;
+		if (!e->payload && !e->reading && w->reading >= READS_MAX)
+			return 0;
 		complete &= window_load(w, e);
 		out[n++] = e;
 	}

@@ -59,6 +59,8 @@ struct entry *window_newest(struct window *w, int64_t until_ms);
 struct entry *window_find(struct window *w, uint64_t seq);
 /* True when the entry has its payload; else it is asked for. */
 bool window_load(struct window *w, struct entry *e);
+/* Queued entries give their payloads back: they are on disk. */
+void window_unload(struct window *w);
 struct sp_bytes entry_block(const struct entry *e);
 struct sp_bytes entry_info(const struct entry *e); /* of its payload: what the metrics are (proto/info.h) */
 void window_remove(struct window *w, struct entry *e);

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define MEMORY_PART 4 /* of runtime.memory: all payloads */
 #define CACHE_PART 16 /* of runtime.memory: payloads kept for the senders, 16 MiB by default */
 
 static void op_free(struct op *op)
@@ -452,6 +453,11 @@ struct writer_totals writer_totals(struct writer *w, uint32_t dest)
 uint64_t writer_unbalanced(const struct writer *w)
 {
 	return w->view.unbalanced;
+}
+
+size_t writer_memory(const struct writer *w)
+{
+	return w->cache_max * (CACHE_PART / MEMORY_PART);
 }
 
 uint64_t writer_bytes_used(const struct writer *w)

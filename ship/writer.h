@@ -93,6 +93,7 @@ void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg);
 struct writer_totals writer_totals(struct writer *w, uint32_t dest);
 void writer_metrics(struct writer *w); /* sets the gauges of the spool and of all queues */
 uint64_t writer_bytes_used(const struct writer *w);
+size_t writer_memory(const struct writer *w); /* bytes that all payloads may take: ship's part of runtime.memory */
 uint64_t writer_unbalanced(const struct writer *w); /* checks of the books that failed since the start */
 
 void writer_store(struct writer *w, struct store_request *r);

@@ -243,7 +243,15 @@ static void answer_read(void *arg)
 	size_t k = 0;
 	while (f.stored[k].batch.payload != r->payload)
 		k++;
-	r->done(r->arg, f.stored[k].payload);
+	const struct payload *p = f.stored[k].payload;
+	size_t n = p->n + f.read_more;
+	uint8_t *bytes = sp_alloc(n);
+	memcpy(bytes, p->bytes, p->n);
+	struct payload *copy = payload_new(p->id, bytes, n, 0);
+	if (payload_bytes_held() > f.most_held)
+		f.most_held = payload_bytes_held();
+	r->done(r->arg, copy);
+	payload_unref(&copy);
 	sp_free(r);
 }
 
@@ -254,6 +262,12 @@ void writer_read(struct writer *w, uint64_t payload, void (*done)(void *arg, str
 	*r = (struct fake_read){payload, done, arg};
 	f.reads++;
 	later(answer_read, r);
+}
+
+size_t writer_memory(const struct writer *w)
+{
+	(void)w;
+	return f.memory;
 }
 
 struct fake_list {
@@ -370,6 +384,7 @@ int destination_begin(void **state)
 	f.loop = sp_loop_new();
 	f.receive = takes_all;
 	f.latency_ms = 1;
+	f.memory = 64 << 20;
 	f.transport = SHIP_ANSWERED;
 	f.retry_after_ms = SHIP_NO_RETRY_AFTER;
 	f.settings = (struct dest_settings){.name = (char *)(uintptr_t) "main",

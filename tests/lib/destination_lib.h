@@ -45,6 +45,7 @@ extern struct destination_fixture {
 	uint64_t delivered, dead, settled, dead_partly, maybe, noted, reads, last_settled[SHARDS], overtaken;
 	char reason[32];
 	bool on_disk; /* batches are handed over without their payload */
+	size_t memory, read_more, most_held; /* read_more: of each payload that is read, for other batches */
 } f;
 
 /* Set-up and tear-down of cmocka. */

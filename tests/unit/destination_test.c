@@ -105,6 +105,26 @@ static void what_lies_on_disk_is_read(void **state)
 	assert_int_equal(f.reads, 100);
 }
 
+/* Of each payload one batch is a hundredth, as with many lanes: a request joins fewer of them then. */
+static void what_is_read_takes_no_more_memory_than_there_is(void **state)
+{
+	(void)state;
+	f.on_disk = true;
+	f.read_more = 100000;
+	f.memory = payload_bytes_held() + 2000000;
+	f.transport = SHIP_NOT_SENT;
+	for (unsigned i = 0; i < 1000; i++)
+		commit(i % SHARDS, 10, 0);
+	run_for(100, NULL);
+	destination_poll(f.dest);
+	assert_true(payload_bytes_held() < f.memory);
+	f.transport = SHIP_ANSWERED;
+	assert_true(run_for(60000, all_settled));
+	assert_int_equal(f.delivered, 10000);
+	print_message("at most %zu bytes in memory\n", f.most_held);
+	assert_true(f.most_held < 2 * f.memory + SHARDS * 64 * f.read_more);
+}
+
 static void joined_requests_keep_the_limits(void **state)
 {
 	(void)state;
@@ -548,7 +568,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, destination_begin, destination_end)
 	const struct CMUnitTest tests[] = {TEST(batches_are_delivered_in_order), TEST(what_lies_on_disk_is_read),
-	    TEST(joined_requests_keep_the_limits), TEST(many_small_requests_wait_for_more),
+	    TEST(what_is_read_takes_no_more_memory_than_there_is), TEST(joined_requests_keep_the_limits), TEST(many_small_requests_wait_for_more),
 	    TEST(exactly_the_bad_samples_die), TEST(a_batch_that_gets_500_is_narrowed_down),
 	    TEST(an_illness_does_not_change_the_order), TEST(a_lonely_batch_is_not_forgotten),
 	    TEST(every_shard_may_hold_such_a_batch), TEST(nothing_dies_where_everything_is_refused),
