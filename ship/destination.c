@@ -110,7 +110,7 @@ static void pause_if_all_is_refused(struct destination *d)
 /* What is refused is narrowed down within this time, or delays only its own shard. */
 static bool narrows_for_long(const struct destination *d, const struct shard *s)
 {
-	return (s->narrow || s->any_refused) &&
+	return (s->narrow || s->any_refused || s->resume.active) &&
 		(d->refusing || sp_loop_now(d->loop).ms - s->narrowing_since.ms > NARROWING_MS);
 }
 

@@ -10,6 +10,7 @@
 #include "ship/narrow.h"
 #include "ship/order.h"
 #include "ship/pace.h"
+#include "ship/resume.h"
 #include "ship/protocol.h"
 #include "ship/token.h"
 #include "ship/window.h"
@@ -22,7 +23,8 @@
 enum request_kind {
 	REQUEST_WHOLE = 0,
 	REQUEST_PIECE,
-	REQUEST_WITNESS /* one sample, to see whether anything is accepted */
+	REQUEST_WITNESS, /* one sample, to see whether anything is accepted */
+	REQUEST_RESUME	 /* one sample, to see whether it is there already */
 };
 
 struct shard {
@@ -54,6 +56,7 @@ struct shard {
 	bool too_big;	 /* it, or a piece of it, was answered 413 */
 	size_t largest;	 /* bytes of its largest piece that was taken */
 	bool blind;	 /* waits for a 2xx to another batch */
+	struct resume resume;
 	struct sp_buf refusal; /* what the receiver said last to a whole batch, and the status */
 	int refusal_status;
 };
@@ -139,6 +142,10 @@ bool shard_is_idle(const struct shard *s); /* nothing waits, nothing is out: it 
 bool shard_send(struct shard *s, bool alone);
 /* The batch with this seq has left the spool. */
 void shard_forget(struct shard *s, uint64_t seq);
+/* For resume.c: a request of s->block; the batch waits to be narrowed down; it becomes a dead letter, refused as the last one. */
+void shard_post_part(struct shard *s, enum request_kind kind, uint64_t seq);
+void shard_step_aside(struct shard *s, struct entry *e);
+void shard_bury(struct shard *s, struct entry *e, const char *reason);
 /* Forgets refusals: those batches are sent anew. */
 void shard_forget_refusals(struct shard *s);
 /* Its request ends without an answer. */

@@ -46,7 +46,7 @@ static void post(struct shard *s, enum request_kind kind, const struct composed 
 	if (*d->lane)
 		gate_sent(&d->receiver->gate);
 	health_sent(&d->health);
-	if (kind == REQUEST_WITNESS ||
+	if (kind == REQUEST_WITNESS || kind == REQUEST_RESUME ||
 	    (kind == REQUEST_PIECE && s->pieces++ > 0)) /* the first carries what the refused request should have */
 		budget_spend(&d->budget, now_ms(s));
 	if (kind != REQUEST_WHOLE) {
@@ -466,6 +466,22 @@ static void requeue(struct shard *s, bool maybe)
 		mark_maybe(s);
 }
 
+void shard_step_aside(struct shard *s, struct entry *e)
+{
+	e->state = ENTRY_REFUSED;
+	s->any_refused = true;
+}
+
+void shard_bury(struct shard *s, struct entry *e, const char *reason)
+{
+	bury(s, e, reason, s->refusal_status, sp_buf_view(&s->refusal));
+}
+
+void shard_post_part(struct shard *s, enum request_kind kind, uint64_t seq)
+{
+	post_part(s, kind, seq, s->dest->receiver->protocol.spoken, 0);
+}
+
 /* A single batch is refused, or suspect: it steps aside to be narrowed down. */
 static void refused_whole(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
@@ -486,10 +502,10 @@ static void refused_whole(struct shard *s, const struct http_answer *a, struct s
 	s->refusal_status = a->status;
 	sp_buf_clear(&s->refusal);
 	sp_buf_add(&s->refusal, a->words);
-	e->state = ENTRY_REFUSED;
-	s->any_refused = true;
 	if (s->narrowing_since.ms == 0)
 		s->narrowing_since = sp_loop_now(d->loop);
+	if (r.verdict != SHIP_DATA || !resume_begin(s, e))
+		shard_step_aside(s, e);
 }
 
 /* "Not now", again and again to the same batch: it may be the batch. While the receiver is the one that is ill, to
@@ -586,6 +602,8 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG;
 	if (s->kind == REQUEST_PIECE)
 		about_data = piece_answered(s, a, r);
+	else if (s->kind == REQUEST_RESUME)
+		about_data = resume_answered(s, r.verdict == SHIP_DELIVERED, about_data);
 	else if (s->kind == REQUEST_WHOLE)
 		about_data = whole_answered(s, a, r);
 
@@ -609,6 +627,8 @@ bool shard_send(struct shard *s, bool alone)
 		return false;
 	if (health_is_rejecting(&d->health) && d->health.failures >= WITNESS_AFTER && d->health.failures % 2 == 0)
 		return send_witness(s);
+	if (s->resume.active)
+		return resume_send(s);
 	if (s->narrow && send_piece(s))
 		return s->busy;
 	if (s->narrow && !alone)
@@ -640,6 +660,8 @@ void shard_forget_refusals(struct shard *s)
 {
 	if (s->narrow && !s->busy)
 		end_narrowing(s);
+	if (!s->busy)
+		resume_end(s);
 	for (struct entry *e; !s->narrow && (e = window_first(s->window, ENTRY_REFUSED));)
 		e->state = ENTRY_QUEUED, e->strikes = 0;
 }
@@ -680,6 +702,7 @@ void shard_free(struct shard **shard)
 	sp_buf_free(&s->body);
 	sp_buf_free(&s->witness);
 	sp_buf_free(&s->refusal);
+	resume_end(s);
 	window_free(&s->window);
 	sp_free(s->seqs);
 	sp_free(s);

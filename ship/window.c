@@ -210,7 +210,8 @@ bool window_front_ms(const struct window *w, int64_t *ms)
 	return w->n > 0 || w->more || w->listing;
 }
 
-struct entry *window_find(struct window *w, uint64_t seq)
+/* The place of the first one whose seq is not smaller. */
+static size_t place_of(const struct window *w, uint64_t seq)
 {
 	size_t low = 0, high = w->n; /* seq ascends */
 	while (low < high) {
@@ -220,7 +221,21 @@ struct entry *window_find(struct window *w, uint64_t seq)
 		else
 			high = mid;
 	}
-	struct entry *e = low < w->n ? at(w, low) : NULL;
+	return low;
+}
+
+struct entry *window_after(struct window *w, uint64_t seq)
+{
+	for (size_t i = place_of(w, seq + 1); i < w->n; i++)
+		if (at(w, i)->state == ENTRY_QUEUED)
+			return at(w, i);
+	return NULL;
+}
+
+struct entry *window_find(struct window *w, uint64_t seq)
+{
+	size_t place = place_of(w, seq);
+	struct entry *e = place < w->n ? at(w, place) : NULL;
 	return e && e->batch.seq == seq && e->state != ENTRY_GONE ? e : NULL;
 }
 

@@ -56,6 +56,8 @@ bool window_front_ms(const struct window *w, int64_t *ms);
 struct entry *window_first(struct window *w, enum entry_state state);
 /* The newest queued one among the first ones whose samples are not newer than until_ms. */
 struct entry *window_newest(struct window *w, int64_t until_ms);
+/* The first queued one with a larger seq. */
+struct entry *window_after(struct window *w, uint64_t seq);
 struct entry *window_find(struct window *w, uint64_t seq);
 /* True when the entry has its payload; else it is asked for. */
 bool window_load(struct window *w, struct entry *e);

@@ -1,0 +1,144 @@
+#include "ship/resume.h"
+
+#include "common/log.h"
+#include "ship/destination_impl.h"
+
+/* Samples of the last refused batch that are heard, and how many of them must be refused. */
+#define HEARINGS 16
+#define HEARINGS_REFUSED 8
+/* Answers in a row that say nothing about the sample. */
+#define FAILURES_MAX 10
+
+bool resume_begin(struct shard *s, const struct entry *e)
+{
+	uint32_t flags = e->batch.flags & (BATCH_MAYBE_DELIVERED | BATCH_AS_IT_IS);
+	if (!s->dest->receiver->rolls_back || e->stored_rest || flags != BATCH_MAYBE_DELIVERED ||
+	    e->batch.seq <= s->resume.refused)
+		return false;
+	resume_end(s);
+	s->resume = (struct resume){.active = true, .first = e->batch.seq, .asked = e->batch.seq - 1};
+	return true;
+}
+
+void resume_end(struct shard *s)
+{
+	s->resume.active = false;
+	sp_buf_free(&s->resume.labels);
+}
+
+/* The series' newest sample in the batch becomes s->witness: of the given labels, or of the series with this number. */
+static bool take_sample(struct shard *s, const struct entry *e, struct sp_bytes labels, uint32_t number)
+{
+	struct sp_buf raw = {0}, one = {0};
+	struct rw_series series;
+	struct rw_sample v, newest = {INT64_MIN, 0};
+	struct sp_why why;
+	bool found = false;
+	if (rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK) {
+		struct sp_bytes in = sp_buf_view(&raw);
+		for (uint32_t i = 0; !found && rw_next(&in, &series, &why) == SP_OK; i++)
+			found = series.n_samples > 0 && (labels.n ? sp_eq(series.labels, labels) : i >= number);
+	}
+	if (found) {
+		while (rw_next_sample(&series.samples, &v))
+			newest = v.ms >= newest.ms ? v : newest;
+		if (!s->resume.labels.n)
+			sp_buf_add(&s->resume.labels, series.labels);
+		rw_add_series(&one, series.labels, &newest, 1);
+		sp_buf_clear(&s->witness);
+		rw_compress(sp_buf_view(&one), &s->witness);
+		found = sp_buf_ok(&one) && sp_buf_ok(&s->witness);
+	}
+	sp_buf_free(&one);
+	sp_buf_free(&raw);
+	return found;
+}
+
+/* Nothing was found out: the first batch is narrowed down like any other. */
+static void give_up(struct shard *s)
+{
+	struct entry *e = window_find(s->window, s->resume.first);
+	resume_end(s);
+	if (e && e->state == ENTRY_QUEUED)
+		shard_step_aside(s, e);
+}
+
+static void noted(void *arg)
+{
+	struct shard *s = arg;
+	struct resume *r = &s->resume;
+	struct entry *e = window_find(s->window, r->hearing ? r->refused : r->asked);
+	s->busy = false;
+	if (s->dest->stopping || !r->active)
+		return;
+	struct sp_bytes labels = r->hearing ? sp_bytes(NULL, 0) : sp_buf_view(&r->labels);
+	if (e && e->payload && take_sample(s, e, labels, r->hearings * e->batch.series / HEARINGS)) {
+		s->block = sp_buf_view(&s->witness);
+		s->samples = 1;
+		s->seqs[0] = e->batch.seq;
+		shard_post_part(s, REQUEST_RESUME, e->batch.seq);
+		return;
+	}
+	if (r->hearing)
+		give_up(s);
+	destination_pump(s->dest); /* the series is not in this batch */
+}
+
+bool resume_send(struct shard *s)
+{
+	struct resume *r = &s->resume;
+	struct entry *e = r->hearing ? window_find(s->window, r->refused) : window_after(s->window, r->asked);
+	if (!e) {
+		give_up(s);
+		return false;
+	}
+	if (!window_load(s->window, e))
+		return false;
+	r->asked = r->hearing ? r->asked : e->batch.seq;
+	s->busy = true;
+	writer_note_decoding(s->dest->writer, e->batch.payload, noted, s);
+	return true;
+}
+
+static void bury_repeats(struct shard *s)
+{
+	struct entry *e;
+	uint64_t batches = 0, samples = 0, seq = 0;
+	while ((e = window_after(s->window, seq)) && e->batch.seq <= s->resume.refused && window_load(s->window, e)) {
+		seq = e->batch.seq;
+		batches++;
+		samples += e->batch.samples;
+		shard_bury(s, e, "maybe_duplicate");
+	}
+	sp_log(SP_LOG_WARN, "shard.resumed", sp_f_str("destination", s->dest->name), sp_f_u64("shard", s->index),
+	    sp_f_u64("batches", batches), sp_f_u64("dead_lettered", samples),
+	    sp_f_str("msg", "the receiver has these already, and takes no repeats"), SP_LOG_END);
+}
+
+bool resume_answered(struct shard *s, bool accepted, bool refused)
+{
+	struct resume *r = &s->resume;
+	if (!accepted && !refused) {
+		r->asked -= !r->hearing; /* the same once more */
+		if (++r->failures == FAILURES_MAX)
+			give_up(s);
+		return false;
+	}
+	r->failures = 0;
+	if (!r->hearing && refused) {
+		r->refused = r->asked;
+	} else if (!r->hearing) {
+		r->hearing = true;
+		if (r->refused == 0) /* it has none of them: the batch was refused for itself */
+			give_up(s);
+	} else {
+		r->refusals += refused;
+		if (++r->hearings == HEARINGS && r->refusals >= HEARINGS_REFUSED) {
+			bury_repeats(s);
+			resume_end(s);
+		} else if (r->hearings == HEARINGS) {
+			give_up(s);
+		}
+	}
+	return refused;
+}
