@@ -443,7 +443,6 @@ uint64_t spool_remove(struct spool *sp, const struct batch *b)
 	if (b->payload == 0 || tx_ref(sp, b->payload, -1) > 0)
 		return b->samples;
 	db_run(sp->db, "DELETE FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)b->payload)));
-	db_forgive_damage(sp->db); /* such a page keeps a payload that nobody needs any more; the rest goes on */
 	if (sp->noted)
 		db_run(sp->db, "DELETE FROM decoding WHERE payload = ?1", DB_ARGS(db_int((int64_t)b->payload)));
 	return b->samples;
@@ -460,7 +459,6 @@ static char *payload_sender(struct spool *sp, uint64_t payload)
 		sp_free(sender);
 		sender = sp_strndup(name.p, name.n);
 	}
-	db_forgive_damage(sp->db); /* it must not keep a dead letter from being written */
 	return sender ? sender : sp_strdup("");
 }
 

@@ -36,11 +36,12 @@ static void batch_bury(struct spool *sp, const struct batch *b, const char *reas
 	spool_settle(sp, b, 1, 0, &d, 1);
 }
 
-/* The bytes as far as they can be read, with n_info behind them of the info, which has a checksum of its own; false when they are
- * damaged or gone. */
-static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out, size_t *n_info)
+/* The bytes, with n_info behind them of the info, which has a checksum of its own; false when they are damaged or gone. *found: there
+ * are bytes. Outside a transaction, which SQLite would not let us commit after it met damage. */
+static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out, size_t *n_info, bool *found)
 {
 	bool intact = false;
+	*found = false;
 	*n_info = 0;
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT crc, body, info FROM payload WHERE id = ?1", DB_ARGS(db_int((int64_t)payload)));
@@ -51,6 +52,7 @@ static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out
 		sp_buf_add(out, info);
 		*n_info = sp_buf_ok(out) ? info.n : 0;
 		intact = sp_crc32c(0, body.p, body.n) == (uint32_t)sqlite3_column_int64(st, 0);
+		*found = true;
 	}
 	db_forgive_damage(sp->db);
 	if (!sp_buf_ok(out))
@@ -64,19 +66,25 @@ enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *r
 	struct batch *batches = NULL;
 	uint32_t *crcs = NULL;
 	size_t n = 0, n_info;
-	spool_begin(sp);
-	(void)payload_bytes(sp, payload, &body, &n_info);
+	bool found;
+	(void)payload_bytes(sp, payload, &body, &n_info, &found);
 	body.n -= n_info;
 	batches_of_payload(sp, payload, &batches, &crcs, &n);
-	for (size_t i = 0; i < n; i++) {
-		const struct batch *b = &batches[i];
+	enum sp_status status = db_end(sp->db, why);
+	if (status == SP_OK)
+		spool_begin(sp);
+	for (size_t i = 0; i < n && status == SP_OK; i++) {
+		struct batch *b = &batches[i];
 		struct sp_bytes slice = {NULL, 0};
 		if (b->off <= body.n && b->len <= body.n - b->off)
 			slice = sp_bytes(body.p + b->off, b->len);
 		bool intact = slice.p && sp_crc32c(0, slice.p, slice.n) == crcs[i];
+		if (!found) /* a row that cannot be read cannot be removed either */
+			b->payload = 0;
 		batch_bury(sp, b, reason, slice, intact ? SLICE_INTACT : "these bytes are damaged or incomplete");
 	}
-	enum sp_status status = spool_end(sp, why);
+	if (status == SP_OK)
+		status = spool_end(sp, why);
 	if (status == SP_OK)
 		sp->damaged_rows += n;
 	sp_free(batches);
@@ -91,7 +99,7 @@ enum sp_status spool_read(struct spool *sp, uint64_t payload, struct payload **o
 {
 	struct sp_buf body = {0};
 	size_t n_info;
-	bool intact = payload_bytes(sp, payload, &body, &n_info);
+	bool found, intact = payload_bytes(sp, payload, &body, &n_info, &found);
 	enum sp_status status = db_end(sp->db, why);
 	*out = NULL;
 	if (intact) {

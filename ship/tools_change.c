@@ -1,6 +1,8 @@
 /* purge and replay: what changes the spool, in steps of one transaction each. */
 #include "ship/tools_impl.h"
 
+#include "common/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -101,6 +103,9 @@ enum sp_status tools_purge(struct tool *t, struct sp_why *why)
 
 enum sp_status tools_replay(struct tool *t, struct sp_why *why)
 {
+	int64_t now_ms = sp_wall_ms();
+	if (!t->pick.before_ms || t->pick.before_ms > now_ms)
+		t->pick.before_ms = now_ms; /* not those that come back from this */
 	if (t->table == INSPECT_QUARANTINE)
 		return tools_replay_quarantine(t, why);
 	struct sum sum = {0};

@@ -2,7 +2,6 @@
  * killed in between finds the row again, and the ledger finds the repeat. */
 #include "ship/tools_impl.h"
 
-#include "common/clock.h"
 #include "proto/cloudwatch.h"
 #include "proto/standpipe.pb-c.h"
 
@@ -159,9 +158,6 @@ static void print_sums(const struct tool *t, const struct sums *s)
 enum sp_status tools_replay_quarantine(struct tool *t, struct sp_why *why)
 {
 	struct sums s = {0};
-	int64_t now_ms = sp_wall_ms();
-	if (!t->pick.before_ms || t->pick.before_ms > now_ms)
-		t->pick.before_ms = now_ms; /* not those that come back from this */
 	enum sp_status status = tools_each(t, replay_row, &s, why);
 	if (status == SP_OK || s.replayed)
 		print_sums(t, &s);

@@ -91,7 +91,14 @@ static void change(struct writer *w, struct op *op)
 	}
 }
 
-/* SP_OK, SP_FULL or SP_NO_MEM: then nothing of the group happened. */
+static bool has_edit(const struct op *first, const struct op *end)
+{
+	while (first != end && first->kind != OP_EDIT)
+		first = first->next;
+	return first != end;
+}
+
+/* SP_OK, or SP_FULL, SP_NO_MEM, or, with an edit, SP_BAD_DATA: then nothing of the group happened. */
 static enum sp_status try_group(struct writer *w, struct op *first, const struct op *end)
 {
 	struct sp_why why;
@@ -101,7 +108,8 @@ static enum sp_status try_group(struct writer *w, struct op *first, const struct
 	enum sp_status status = spool_commit(w->spool, &why);
 	if (status == SP_OK)
 		return SP_OK;
-	if (status != SP_FULL && status != SP_NO_MEM)
+	/* An edit may be the first to look at old rows: what is damaged there keeps nothing from going on. */
+	if (status != SP_FULL && status != SP_NO_MEM && !(status == SP_BAD_DATA && has_edit(first, end)))
 		writer_failed(w, &why);
 	spool_rollback(w->spool);
 	return status;
@@ -122,7 +130,8 @@ static void change_alone(struct writer *w, struct op *op, struct queue *answers)
 	} else if (op->kind == OP_EDIT) {
 		op_forget_made(op);
 		op->n_batches = 0;
-		op->edit->status = sp_fail(&op->edit->why, status, "nothing was changed: no room on the disk, or no memory");
+		op->edit->status = sp_fail(&op->edit->why, status, "nothing was changed: %s",
+			status == SP_BAD_DATA ? "one of these rows is damaged" : "no room on the disk, or no memory");
 		queue_put(answers, op);
 	} else {
 		if (sp_log_due(&w->full_rate, CHECK_BOOKS_MS))

@@ -10,6 +10,8 @@ struct settings *spool_settings_new(const char *dir);
 char *spool_dir_new(void);
 void spool_dir_clear(const char *dir); /* removes the files in it */
 void spool_dir_remove(char *dir);
+/* Of a closed spool: what is not in the first page of its row cannot be found any more. */
+void spool_damage_long_rows(const char *dir);
 
 struct delivery {
 	struct store_request r;

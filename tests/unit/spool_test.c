@@ -629,6 +629,28 @@ static void a_damaged_payload_is_never_handed_out(void **state)
 			"INSERT INTO t SELECT count(*) FROM dead WHERE reason = 'crc' AND CAST(answer AS TEXT) LIKE '%damaged%'");
 }
 
+static void a_payload_that_cannot_be_read_takes_no_other_with_it(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[4];
+	struct payload *p = NULL;
+	opened(f);
+	stored_number(f->sp, 1, 50000);
+	stored_number(f->sp, 2, 100);
+	closed(f);
+	spool_damage_long_rows(f->dir);
+	opened(f);
+	assert_int_equal(listed(f->sp, 1, 0, b, 4), 2);
+	assert_int_equal(spool_read(f->sp, b[0].payload, &p, &why), SP_OK);
+	assert_null(p);
+	assert_int_equal(spool_read(f->sp, b[1].payload, &p, &why), SP_OK);
+	assert_non_null(p);
+	payload_unref(&p);
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, DELIVERY_SAMPLES);
+	assert_int_equal(spool_totals(f->sp, 1)->spooled, DELIVERY_SAMPLES);
+	assert_books(f->sp);
+}
+
 static void a_damaged_batch_row_is_never_handed_out(void **state)
 {
 	struct fixture *f = *state;
@@ -982,6 +1004,7 @@ int main(void)
 		SPOOL_TEST(a_payload_that_crashes_its_reader_three_times_is_set_aside),
 		SPOOL_TEST(a_damaged_payload_is_never_handed_out),
 		SPOOL_TEST(a_damaged_batch_row_is_never_handed_out),
+		SPOOL_TEST(a_payload_that_cannot_be_read_takes_no_other_with_it),
 		SPOOL_TEST(a_spool_has_one_owner),
 		SPOOL_TEST(a_newer_spool_or_another_database_is_refused),
 		SPOOL_TEST(shards_change_only_while_nothing_waits),

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/metrics.h"
+#include "ship/edit.h"
 #include "ship/spool_impl.h"
 #include "tests/lib/spool_lib.h"
 
@@ -202,6 +203,53 @@ static void lists_reads_and_queries_come_back_in_order(void **state)
 	assert_int_equal(f->looked, DELIVERIES * 4);
 }
 
+static void bury_first(void *arg, const struct batch *b, struct payload *p)
+{
+	struct fixture *f = arg;
+	static uint8_t body[200000];
+	struct dead_letter dead = {.dest = b->dest, .reason = "rejected", .body = sp_bytes(body, sizeof body), .samples = b->samples};
+	(void)p;
+	if (f->batches++ == 0)
+		writer_settle(f->w, b, 1, 0, &dead, 1, NULL, NULL);
+}
+
+static void one_committed(void *arg, struct store_request *r, enum store_result result)
+{
+	struct fixture *f = arg;
+	(void)r;
+	f->committed += result == STORE_COMMITTED;
+	sp_loop_stop(f->loop);
+}
+
+static void store_again(struct fixture *f, size_t i)
+{
+	delivery_init(&f->d[i], i, 1000);
+	f->d[i].r.done = one_committed;
+	f->d[i].r.arg = f;
+	writer_store(f->w, &f->d[i].r);
+}
+
+static void an_edit_of_damaged_rows_changes_nothing_and_stops_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct edit e = {.verb = EDIT_REPLAY, .table = INSPECT_DEADLETTER};
+	writer_on_batch(f->w, bury_first, f);
+	store_again(f, 0);
+	run(f);
+	writer_close(&f->w);
+	spool_damage_long_rows(f->dir);
+	if (writer_open(f->loop, f->s, &f->w, &why) != SP_OK)
+		fail_msg("open: %s", why.text);
+	writer_edit(f->w, &e, settle_done, f);
+	store_again(f, 1);
+	run(f);
+	assert_int_equal(f->committed, 2);
+	assert_int_equal(f->settled, 1);
+	assert_int_equal(e.status, SP_BAD_DATA);
+	assert_int_equal(writer_totals(f->w, 1).dead_lettered + writer_totals(f->w, 2).dead_lettered, 10);
+	assert_int_equal(writer_totals(f->w, 1).spooled, 2 * DELIVERY_SAMPLES - 10);
+}
+
 static void dies(void *arg)
 {
 	(void)arg;
@@ -335,6 +383,7 @@ int main(void)
 		WRITER_TEST(the_cache_is_bounded),
 		WRITER_TEST(the_blame_is_for_the_one_that_is_being_decoded),
 		WRITER_TEST(it_is_known_after_a_restart_when_a_stream_last_delivered),
+		WRITER_TEST(an_edit_of_damaged_rows_changes_nothing_and_stops_nobody),
 		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
 		WRITER_TEST(books_that_do_not_balance_are_known),
 	};
