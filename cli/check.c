@@ -131,6 +131,11 @@ static void check_spool(struct check *c)
 	sp_free(dir);
 }
 
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* All that can be found out without the network. */
 static int check_here(const char *path, FILE *out)
 {
@@ -160,9 +165,10 @@ static int check_here(const char *path, FILE *out)
 	check_spool(&c);
 	for (size_t i = 0; i < s->n_dests; i++)
 		check_destination(&c, &s->dests[i]);
-	fprintf(out, "%s: %u errors, %u warnings; deliveries on %s%s with %zu keys, spool %s (%lld MiB), %zu destinations\n",
-		c.errors ? "not usable" : "good", c.errors, c.warnings, s->ingest_listen, s->ingest_tls_cert ? " (TLS)" : "", s->n_keys,
-		s->spool_dir, (long long)(s->spool_max >> 20), s->n_dests);
+	fprintf(out, "%s: %u error%s, %u warning%s; deliveries on %s%s with %zu key%s, spool %s (%lld MiB), %zu destination%s\n",
+		c.errors ? "not usable" : "good", c.errors, plural(c.errors), c.warnings, plural(c.warnings), s->ingest_listen,
+		s->ingest_tls_cert ? " (TLS)" : "", s->n_keys, plural(s->n_keys), s->spool_dir, (long long)(s->spool_max >> 20), s->n_dests,
+		plural(s->n_dests));
 	conf_free(&conf);
 	keys_dir_free(&dir);
 	settings_free(&s);

@@ -7,6 +7,7 @@
 #include "ingest/answer.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,19 +37,19 @@ static int version_verb(int argc, char **argv);
 static int help_verb(int argc, char **argv);
 
 static const struct verb {
-	const char *name, *usage, *what;
+	const char *name, *usage, *what; /* usage: NULL when it explains itself with --help */
 	int (*fn)(int argc, char **argv);
 } verbs[] = {
 	{"run", "[--config FILE]", "start ingest, convert and ship on this machine, and watch them", run_main},
 	{"check", "[--config FILE] [--connect [--write-probe] [--json]]", "say what is wrong with a configuration, with file, line and what would be right; --connect asks every destination what it takes", check_main},
 	{"status", "[--json | --ready] [--config FILE]", "is it ready? what waits, for whom, and why", status_main},
 	{"keys", "new | rotate | retire NAME [--dir DIR] [--config FILE]", "make an access key and print it once; its hash goes into ingest.keys_dir", keys_main},
-	{"send", "URL [--key-file FILE] [FILE ... | --generate]", "deliver as Firehose does: captured bodies or generated metrics", send_main},
+	{"send", NULL, "deliver as Firehose does: captured bodies or generated metrics", send_main},
 	{"decode", "FILE [--json] [--series] [--naming PRESET] [--config FILE] [--destination NAME] [--key NAME]", "show the points of a captured body, the series they become, and the rules that drop them", decode_verb},
 	{"names", "--from PRESET --to PRESET [--sed] [--record] [FILE]", "what a change of naming renames, of the metrics in a captured body or of well-known ones; with --sed a script for dashboards", decode_verb},
-	{"spool", "ls | show | export | purge", "what waits to be sent", ship_tool_verb},
-	{"quarantine", "ls | show | export | replay | purge", "pieces of deliveries that could not be decoded", ship_tool_verb},
-	{"deadletter", "ls | show | export | replay | purge", "samples that a receiver refused", ship_tool_verb},
+	{"spool", NULL, "what waits to be sent", ship_tool_verb},
+	{"quarantine", NULL, "pieces of deliveries that could not be decoded", ship_tool_verb},
+	{"deadletter", NULL, "samples that a receiver refused", ship_tool_verb},
 	{"ingest", "[--config FILE]", "one role alone (containers, units): takes deliveries", ingest_verb},
 	{"convert", "[--config FILE] [--worker N]", "one role alone: turns deliveries into batches", convert_verb},
 	{"ship", "[--drain [--timeout 1h]] [--config FILE]", "one role alone: spools and sends; with --drain it takes nothing in and ends when all of a spool is sent", ship_verb},
@@ -92,6 +93,11 @@ static int version_verb(int argc, char **argv)
 	return SP_EXIT_OK;
 }
 
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static void print_verbs(FILE *to)
 {
 	fputs("standpipe " STANDPIPE_VERSION " - CloudWatch metric streams from Firehose into Prometheus remote write\n\n", to);
@@ -125,11 +131,14 @@ static int help_verb(int argc, char **argv)
 	if (found)
 		fwrite(out.p, 1, out.n, stdout);
 	sp_buf_free(&out);
-	for (size_t i = 0; i < VERBS && !found; i++)
-		if (strcmp(topic, verbs[i].name) == 0) {
-			printf("standpipe %s %s\n\n%s\n", verbs[i].name, verbs[i].usage, verbs[i].what);
-			found = true;
-		}
+	for (size_t i = 0; i < VERBS && !found; i++) {
+		if (strcmp(topic, verbs[i].name) != 0)
+			continue;
+		if (!verbs[i].usage)
+			return verbs[i].fn(2, (char *[]){argv[1], (char *)(uintptr_t)"--help", NULL});
+		printf("standpipe %s %s\n\n%s\n", verbs[i].name, verbs[i].usage, verbs[i].what);
+		found = true;
+	}
 	if (!found)
 		print_verbs(stdout);
 	return SP_EXIT_OK;
@@ -138,8 +147,10 @@ static int help_verb(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
-	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+	if (is_help(word))
 		word = "help";
+	else if (argc > 2 && is_help(argv[argc - 1]))
+		return help_verb(2, argv);
 	else if (strcmp(word, "--version") == 0)
 		word = "version";
 	for (size_t i = 0; i < VERBS; i++)

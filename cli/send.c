@@ -356,8 +356,12 @@ static int64_t parse_number(const char *text, int64_t unit_default, bool bytes)
 
 static int usage(const char *why)
 {
-	if (why)
-		fprintf(stderr, "standpipe send: %s\n\n", why);
+	fprintf(stderr, "standpipe send: %s; `standpipe send --help` says more\n", why);
+	return SP_EXIT_USAGE;
+}
+
+static int help(void)
+{
 	fputs("usage: standpipe send URL [--key-file FILE | --key KEY] FILE... | --generate | --size 64MiB\n"
 	      "  --insecure            http, other ports and unknown certificates too (Firehose would refuse them)\n"
 	      "  --arn ARN             source ARN\n"
@@ -378,14 +382,14 @@ static int usage(const char *why)
 	      "  --records 3, --points-per-record 350, --seed 1\n"
 	      "  --pool N              make N bodies beforehand and send them again and again, under new ids\n"
 	      "  --expected FILE       a JSON line for each point\n",
-		stderr);
-	return SP_EXIT_USAGE;
+		stdout);
+	return SP_EXIT_OK;
 }
 
-enum option_code { O_KEY_FILE = 256, O_KEY, O_INSECURE, O_ARN, O_GZIP, O_RETRY, O_CONNECTIONS, O_NEW_ID, O_ACKED, O_JSON, O_FORMAT, O_SERIES, O_MINUTES,
+enum option_code { O_HELP = 256, O_KEY_FILE, O_KEY, O_INSECURE, O_ARN, O_GZIP, O_RETRY, O_CONNECTIONS, O_NEW_ID, O_ACKED, O_JSON, O_FORMAT, O_SERIES, O_MINUTES,
 	O_DURATION, O_RATE, O_START, O_LATE, O_RECORDS, O_POINTS, O_SEED, O_POOL, O_EXPECTED, O_GENERATE, O_SIZE };
 
-static const struct option options[] = {{"key-file", 1, NULL, O_KEY_FILE}, {"key", 1, NULL, O_KEY}, {"insecure", 0, NULL, O_INSECURE}, {"arn", 1, NULL, O_ARN},
+static const struct option options[] = {{"help", 0, NULL, O_HELP}, {"key-file", 1, NULL, O_KEY_FILE}, {"key", 1, NULL, O_KEY}, {"insecure", 0, NULL, O_INSECURE}, {"arn", 1, NULL, O_ARN},
 	{"gzip", 0, NULL, O_GZIP}, {"retry-for", 1, NULL, O_RETRY}, {"connections", 1, NULL, O_CONNECTIONS}, {"new-id", 0, NULL, O_NEW_ID},
 	{"acked", 1, NULL, O_ACKED}, {"json", 0, NULL, O_JSON}, {"format", 1, NULL, O_FORMAT}, {"series", 1, NULL, O_SERIES},
 	{"minutes", 1, NULL, O_MINUTES}, {"duration", 1, NULL, O_DURATION}, {"points-per-second", 1, NULL, O_RATE}, {"start", 1, NULL, O_START},
@@ -461,8 +465,10 @@ int send_main(int argc, char **argv)
 	struct asked asked = {0};
 	struct sp_why why;
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;)
-		if (!take_option(&d, &o, &asked, c, optarg))
-			return usage(c == '?' ? NULL : "an option's value makes no sense");
+		if (c == O_HELP)
+			return help();
+		else if (!take_option(&d, &o, &asked, c, optarg))
+			return usage(c == '?' ? "an option is wrong" : "an option's value makes no sense");
 	if (optind >= argc)
 		return usage("the URL is missing");
 	d.url = argv[optind++];
@@ -471,8 +477,10 @@ int send_main(int argc, char **argv)
 	if (asked.generate == (o.n_files > 0))
 		return usage("give files, or --generate");
 	const char *fault = firehose_url_fault(d.url);
-	if (fault && !d.insecure)
-		return usage(fault);
+	if (fault && !d.insecure) {
+		fprintf(stderr, "standpipe send: %s; --insecure sends all the same\n", fault);
+		return SP_EXIT_USAGE;
+	}
 	if (fault || d.insecure)
 		fprintf(stderr, "note: %s%sthis is a test that Firehose could not make\n", fault ? fault : "", fault ? "; " : "");
 	if (!asked.has_start)

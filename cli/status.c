@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static size_t take(char *data, size_t size, size_t n, void *arg)
 {
@@ -114,29 +115,67 @@ static bool is_quiet_lane(const json_t *o)
 		!json_is_true(json_object_get(o, "refusing")) && json_is_true(json_object_get(o, "balanced"));
 }
 
-static void print_destinations(const json_t *rows)
+/* rows: of destinations and lanes; width: of the longest name. */
+static void print_states(const json_t *rows, int width)
 {
 	char age[32], next[32];
 	const json_t *o;
-	size_t i, quiet = 0;
-	if (json_array_size(rows) == 0)
-		return;
-	printf("%-16s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", "destination", "state", "reason", "write", "series", "queued", "MiB", "oldest", "next try");
-	json_array_foreach(rows, i, o) {
-		quiet += is_quiet_lane(o);
-		if (!is_quiet_lane(o))
-			printf("%-16s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", text_of(o, "name"), text_of(o, "state"), text_of(o, "reason"),
-				text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), (double)number_of(o, "queued_bytes") / (1 << 20),
-				json_is_true(json_object_get(o, "full")) ? "!" : " ", duration(number_of(o, "oldest_age_ms"), age), duration(number_of(o, "next_probe_in_ms"), next));
-	}
-	printf("%-16s %14s = %14s + %12s + %12s + %12s + %12s + %12s\n", "samples", "accepted", "delivered", "queued", "dead letters", "expired", "dropped", "merged");
+	size_t i;
+	printf("%-*s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", width, "destination", "state", "reason", "write", "series", "queued", "MiB", "oldest", "next try");
 	json_array_foreach(rows, i, o)
-		if (!is_quiet_lane(o))
-			printf("%-16s %14" PRId64 " %s %14" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 "\n", text_of(o, "name"),
-				number_of(o, "accepted"), json_is_true(json_object_get(o, "balanced")) ? "=" : "IS NOT", number_of(o, "delivered"), number_of(o, "queued_samples"),
-				number_of(o, "dead_lettered"), number_of(o, "expired"), number_of(o, "dropped"), number_of(o, "merged"));
+		printf("%-*s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", width, text_of(o, "name"), text_of(o, "state"), text_of(o, "reason"),
+			text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), (double)number_of(o, "queued_bytes") / (1 << 20),
+			json_is_true(json_object_get(o, "full")) ? "!" : " ", duration(number_of(o, "oldest_age_ms"), age), duration(number_of(o, "next_probe_in_ms"), next));
+}
+
+static void print_books(const json_t *rows, int width)
+{
+	const json_t *o;
+	size_t i;
+	printf("%-*s %14s = %14s + %12s + %12s + %12s + %12s + %12s\n", width, "samples", "accepted", "delivered", "queued", "dead letters", "expired", "dropped", "merged");
+	json_array_foreach(rows, i, o)
+		printf("%-*s %14" PRId64 " %s %14" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 "\n", width, text_of(o, "name"),
+			number_of(o, "accepted"), json_is_true(json_object_get(o, "balanced")) ? "=" : "IS NOT", number_of(o, "delivered"), number_of(o, "queued_samples"),
+			number_of(o, "dead_lettered"), number_of(o, "expired"), number_of(o, "dropped"), number_of(o, "merged"));
+}
+
+/* What the receiver said, or what went wrong, of each that is in trouble. */
+static void print_answers(const json_t *rows)
+{
+	const json_t *o;
+	size_t i;
+	json_array_foreach(rows, i, o) {
+		const char *answer = text_of(o, "answer");
+		int64_t status = number_of(o, "http_status");
+		char code[24] = "";
+		if (status)
+			snprintf(code, sizeof code, "HTTP %" PRId64 " ", status);
+		if (status || *answer)
+			printf("%s: %s%s\n", text_of(o, "name"), code, answer);
+	}
+}
+
+static void print_destinations(const json_t *rows)
+{
+	json_t *shown = json_array(), *o;
+	size_t i, quiet = 0, width = 16;
+	json_array_foreach(rows, i, o) {
+		size_t n = strlen(text_of(o, "name"));
+		if (is_quiet_lane(o)) {
+			quiet++;
+			continue;
+		}
+		width = n > width ? n : width;
+		json_array_append(shown, o);
+	}
+	if (json_array_size(rows)) {
+		print_states(shown, (int)width);
+		print_books(shown, (int)width);
+	}
 	if (quiet)
-		printf("and %zu lanes that are well\n", quiet);
+		printf("and %zu lane%s without trouble\n", quiet, quiet == 1 ? "" : "s");
+	print_answers(shown);
+	json_decref(shown);
 }
 
 static void print_status(const json_t *root)

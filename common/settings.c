@@ -443,7 +443,7 @@ static enum sp_status unknown(const struct conf_entry *e, struct sp_bytes name, 
 	for (int g = 0; g < GROUPS; g++)
 		for (size_t i = 0; i < groups[g].n; i++) {
 			full_path(path, sizeof path, g, name, groups[g].defs[i].path);
-			size_t d = distance(e->path, path);
+			size_t n = strlen(e->path), d = strncmp(path, e->path, n) == 0 && path[n] == '_' ? 1 : distance(e->path, path);
 			if (d < best)
 				best = d, memcpy(nearest, path, sizeof path);
 		}
@@ -528,7 +528,7 @@ static enum sp_status entry_apply(struct settings *s, const struct conf_entry *e
 	}
 	if (d->type == STR || d->type == FILE_ || d->type == MAP || d->type == RULES) /* may be secret: not shown */
 		return sp_fail(why, SP_CONFIG, "%s: %s: right is %s", e->origin, e->path, right);
-	return sp_fail(why, SP_CONFIG, "%s: %s is \"%.60s\": right is %s", e->origin, e->path, e->value, right);
+	return sp_fail(why, SP_CONFIG, "%s: %s is \"%.60s\": right is %s", e->origin, e->path, e->value, right + (*right == '|'));
 }
 
 /* What a kind of receiver sets. It comes first, so that whatever is written wins. */

@@ -271,6 +271,12 @@ static enum sp_status check_auth(const struct conf *c, const struct dest_setting
 	snprintf(path, sizeof path, "destinations.%s.sigv4", d->name);
 	if (!d->sigv4_region && *where(c, path, place, sizeof place))
 		return refuse_dest(c, d, "sigv4.region", "is missing", why);
+	if (d->sigv4_region && d->sigv4_region[strspn(d->sigv4_region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+		return refuse_dest(c, d, "sigv4.region", "is wrong: right is a name such as eu-central-1", why);
+	if (d->sigv4_role_arn && strncmp(d->sigv4_role_arn, "arn:", 4) != 0)
+		return refuse_dest(c, d, "sigv4.role_arn", "is wrong: right is arn:aws:iam::ACCOUNT:role/NAME", why);
+	if (d->sigv4_external_id && !d->sigv4_role_arn)
+		return refuse_dest(c, d, "sigv4.external_id", "goes with sigv4.role_arn only", why);
 	if (d->authorization_type && (strcasecmp(d->authorization_type, "basic") == 0 || strpbrk(d->authorization_type, " \t:,")))
 		return refuse_dest(c, d, "authorization.type", "is wrong: right is one word, not Basic, for which there is basic_auth", why);
 	if (d->authorization_type && !d->authorization_file)

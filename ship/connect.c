@@ -356,8 +356,8 @@ int connect_main(int argc, char **argv)
 		putchar('\n');
 		json_decref(all);
 	} else {
-		printf("%s: %u failed, %u warnings\n", c.results[FAILED] ? "not usable" : "good", c.results[FAILED],
-		    c.results[WARNING]);
+		printf("%s: %u of %zu failed, %u warning%s\n", c.results[FAILED] ? "not usable" : "good", c.results[FAILED],
+		    json_array_size(c.targets), c.results[WARNING], c.results[WARNING] == 1 ? "" : "s");
 	}
 	json_decref(c.targets);
 	keys_dir_free(&keys);

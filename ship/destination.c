@@ -95,16 +95,18 @@ void destination_refuses(struct destination *d, bool refuses)
  * was refused so far may have been fine, so nothing dies: all of it starts anew when the receiver takes something. */
 static void pause_if_all_is_refused(struct destination *d)
 {
-	bool blind = false;
+	const struct shard *blind = NULL;
 	for (size_t i = 0; i < d->n_shards; i++)
-		blind |= d->shards[i] && d->shards[i]->blind;
+		if (d->shards[i] && d->shards[i]->blind)
+			blind = d->shards[i];
 	if (d->refused_in_a_row < REFUSED_IN_A_ROW || !blind || d->health.state != HEALTH_OK)
 		return;
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i])
 			shard_forget_refusals(d->shards[i]);
 	d->vouched = false;
-	health_rejects_everything(&d->health, d->health.epoch, NULL);
+	const struct http_answer last = {.status = blind->refusal_status, .retry_after_ms = SHIP_NO_RETRY_AFTER, .words = sp_buf_view(&blind->refusal)};
+	health_rejects_everything(&d->health, d->health.epoch, &last);
 }
 
 /* What is refused is narrowed down within this time, or delays only its own shard. */
@@ -415,6 +417,8 @@ void destination_report(const struct destination *d, struct destination_report *
 	    .id = d->id,
 	    .state = h->state,
 	    .reason = h->reason,
+	    .http_status = h->http_status,
+	    .answer = h->answer,
 	    .since_wall_ms = h->since_wall_ms,
 	    .next_probe_in_ms = h->retry.at == 0 ? -1
 				: in > 0	 ? in

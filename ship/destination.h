@@ -18,6 +18,8 @@ struct destination_report {
 	uint32_t id;
 	enum health_state state;
 	const char *reason;	  /* "" when healthy */
+	int http_status;	  /* of the answer that led to the state; 0: none came */
+	const char *answer;	  /* the receiver's words, or what went wrong, printable; "" when healthy */
 	int64_t since_wall_ms;	  /* of the state */
 	int64_t next_probe_in_ms; /* -1: none is due */
 	bool refusing;		  /* has used up its extra requests: its refused batches wait */

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char rejecting[] = "rejects_everything";
@@ -28,6 +29,15 @@ void health_stop(struct health *h)
 		sp_timer_cancel(h->loop, &h->retry);
 }
 
+static void keep_answer(struct health *h, const struct http_answer *a)
+{
+	h->http_status = a ? a->status : 0;
+	snprintf(h->answer, sizeof h->answer, "%.*s", a ? (int)a->words.n : 0, a ? (const char *)a->words.p : "");
+	for (char *c = h->answer; *c; c++)
+		if (*c < ' ' || *c >= 0x7f)
+			*c = ' ';
+}
+
 static void enter(struct health *h, enum health_state state, const char *reason, const struct http_answer *a)
 {
 	int64_t now = sp_wall_ms();
@@ -44,6 +54,7 @@ static void enter(struct health *h, enum health_state state, const char *reason,
 		    sp_f_str("msg", "the data waits in the spool"), SP_LOG_END);
 	if (state != h->state)
 		h->since_wall_ms = now;
+	keep_answer(h, a);
 	sp_metric_forget(M_DESTINATION_UP, SP_L(h->settings->name, h->lane, h->reason));
 	sp_metric_set(M_DESTINATION_UP, SP_L(h->settings->name, h->lane, reason), state == HEALTH_OK);
 	h->state = state;

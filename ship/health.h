@@ -16,6 +16,9 @@
 #include "ship/backoff.h"
 #include "ship/http_client.h"
 
+/* What is kept of the receiver's words for `status`. */
+#define HEALTH_ANSWER_BYTES 200
+
 enum health_state { HEALTH_OK = 0, HEALTH_BACKING_OFF, HEALTH_PAUSED };
 
 /* Read by the destination, changed here. */
@@ -28,6 +31,8 @@ struct health {
 
 	enum health_state state;
 	const char *reason; /* "" when ok */
+	int http_status;    /* of the answer that led here */
+	char answer[HEALTH_ANSWER_BYTES]; /* its words, printable; "" when ok */
 	int64_t since_wall_ms;
 	struct backoff backoff;
 	struct sp_timer retry;

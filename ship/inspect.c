@@ -94,5 +94,5 @@ enum sp_status inspect_row(
 		sp_buf_printf(out, ", \"intact\": %s}\n", intact ? "true" : "false");
 	}
 	status = db_end(sp->db, why);
-	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "%s has no row %s", inspect_name(t), id) : status;
+	return status == SP_OK && !found ? sp_fail(why, SP_NOT_FOUND, "there is no %s: it may have been sent, replayed, purged or have expired", id) : status;
 }

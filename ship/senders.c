@@ -342,9 +342,9 @@ static json_t *row_json(const struct senders *s, const struct destination_report
 	const struct writer_totals now = writer_totals(s->writer, r->id), *t = &now;
 	const char *slash = strchr(r->name, '/');
 	bool balanced = t->accepted == t->delivered + t->spooled + t->dead_lettered + t->expired + t->dropped + t->merged;
-	return json_pack("{ss ss? ss ss sI so sb ss? ss? sI sI sI sI sb so so sI sI sI sI sI sI sb sI}", "name", r->name, "lane",
+	return json_pack("{ss ss? ss ss si ss sI so sb ss? ss? sI sI sI sI sb so so sI sI sI sI sI sI sb sI}", "name", r->name, "lane",
 	    slash ? slash + 1 : NULL, "state", state, "reason",
-	    r->reason, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
+	    r->reason, "http_status", r->http_status, "answer", r->answer, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
 	    r->next_probe_in_ms < 0 ? json_null() : json_integer(r->next_probe_in_ms), "refusing", (int)r->refusing,
 	    "protocol", r->protocol, "protocol_reason", r->protocol_reason,
 	    "queued_samples", (json_int_t)t->spooled, "queued_batches", (json_int_t)t->batches, "queued_bytes",
@@ -360,7 +360,7 @@ static json_t *row_json(const struct senders *s, const struct destination_report
 static json_t *status_row(const struct senders *s, uint32_t id)
 {
 	const struct destination *d = find(s, id);
-	struct destination_report r = {.name = writer_dest_name(s->writer, id), .id = id, .reason = "", .next_probe_in_ms = -1};
+	struct destination_report r = {.name = writer_dest_name(s->writer, id), .id = id, .reason = "", .answer = "", .next_probe_in_ms = -1};
 	struct writer_totals t = writer_totals(s->writer, id);
 	if (d) {
 		destination_report(d, &r);

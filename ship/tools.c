@@ -131,9 +131,22 @@ static enum sp_status run(struct tool *t, enum command c, struct sp_why *why)
 static int usage(const struct tool *t, const char *wrong)
 {
 	if (wrong)
-		fprintf(stderr, "%s: %s\n\n", t->noun, wrong);
-	print_usage(stderr, t->noun, t->table);
+		fprintf(stderr, "%s: %s; `standpipe %s` shows what there is\n", t->noun, wrong, t->noun);
+	else
+		print_usage(stderr, t->noun, t->table);
 	return SP_EXIT_USAGE;
+}
+
+static int wrong_word(const struct tool *t, const char *word, const char *value)
+{
+	char wrong[256];
+	if (word[0] != '-')
+		snprintf(wrong, sizeof wrong, "\"%.80s\" is no id: ids are digits and dots", word);
+	else if (strcmp(word, "--before") == 0 && value)
+		snprintf(wrong, sizeof wrong, "--before \"%.80s\": right is an age such as 7d, or a time such as 2026-01-31T12:00:00Z", value);
+	else
+		snprintf(wrong, sizeof wrong, "%.80s is not known here, or has no value", word);
+	return usage(t, wrong);
 }
 
 /* The words behind the noun; returns the exit code when they are no command, else 0. */
@@ -151,7 +164,7 @@ static int read_words(struct tool *t, int argc, char **argv, enum command *c, co
 		if (is_id(argv[i]))
 			t->ids[t->n_ids++] = argv[i];
 		else if (!take_option(t, argv + i, argc - i, config, &used))
-			return usage(t, argv[i][0] == '-' ? "an option that is not known here, or its value is none" : "an id is digits and dots");
+			return wrong_word(t, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
 	}
 	const char *wrong = what_is_wrong(t, *c);
 	return wrong ? usage(t, wrong) : 0;
@@ -169,6 +182,10 @@ int tools_main(int argc, char **argv)
 	if (t.table == INSPECT_TABLES) {
 		fprintf(stderr, "standpipe-ship: no command \"%s\"\n", argv[0]);
 		return SP_EXIT_USAGE;
+	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		print_usage(stdout, t.noun, t.table);
+		return SP_EXIT_OK;
 	}
 	int wrong = read_words(&t, argc, argv, &command, &config);
 	if (wrong)

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char *thing(enum inspect_table t, uint64_t n)
+const char *tools_thing(enum inspect_table t, uint64_t n)
 {
 	static const char *const words[INSPECT_TABLES][2] = {
 		{"batches", "batch"}, {"pieces", "piece"}, {"dead letters", "dead letter"}};
@@ -59,7 +59,7 @@ static enum sp_status change_all(struct tool *t, enum tools_verb verb, struct su
 		snprintf(pick.id, sizeof pick.id, "%s", t->ids[i]);
 		status = change(t, verb, &pick, sum, why);
 		if (status == SP_OK && sum->rows + sum->refused == before)
-			status = sp_fail(why, SP_NOT_FOUND, "there is no %s", t->ids[i]);
+			status = sp_fail(why, SP_NOT_FOUND, "there is no %s: it may have been sent, replayed, purged or have expired", t->ids[i]);
 	}
 	return status;
 }
@@ -74,7 +74,7 @@ static void print_sum(const struct tool *t, const char *done, const struct sum *
 		putchar('\n');
 		return;
 	}
-	printf("%s %" PRIu64 " %s", done, sum->rows, thing(t->table, sum->rows));
+	printf("%s %" PRIu64 " %s", done, sum->rows, tools_thing(t->table, sum->rows));
 	if (t->table != INSPECT_QUARANTINE)
 		printf(" with %" PRIu64 " sample%s", sum->samples, sum->samples == 1 ? "" : "s");
 	printf("%s\n", words);
@@ -93,9 +93,15 @@ enum sp_status tools_purge(struct tool *t, struct sp_why *why)
 {
 	struct sum sum = {0};
 	enum sp_status status = t->yes ? change_all(t, TOOLS_PURGE, &sum, why) : tools_each(t, count_row, &sum, why);
+	if (status == SP_OK && !t->yes && !sum.rows) {
+		printf("no %s fit; nothing is purged\n", tools_thing(t->table, 0));
+		return SP_OK;
+	}
+	if (status == SP_OK && !t->yes && t->table == INSPECT_QUARANTINE)
+		return sp_fail(why, SP_DENIED, "this would purge %" PRIu64 " %s for good; add --yes to do it", sum.rows, tools_thing(t->table, sum.rows));
 	if (status == SP_OK && !t->yes)
-		return sp_fail(why, SP_DENIED, "this would purge %" PRIu64 " %s for good (%" PRIu64 " samples); add --yes to do it",
-			sum.rows, thing(t->table, sum.rows), sum.samples);
+		return sp_fail(why, SP_DENIED, "this would purge %" PRIu64 " %s for good (%" PRIu64 " sample%s); add --yes to do it",
+			sum.rows, tools_thing(t->table, sum.rows), sum.samples, sum.samples == 1 ? "" : "s");
 	if (status == SP_OK || sum.rows)
 		print_sum(t, "purged", &sum, t->table == INSPECT_QUARANTINE ? "" : ", counted as dropped");
 	return status;

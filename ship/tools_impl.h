@@ -38,7 +38,6 @@ void tools_edit_json(const struct edit *e, struct sp_buf *out);
 /* The answer to one question: rows, a row, or what one step of a purge or a replay did. *out is the caller's (json_decref). */
 SP_CHECKED enum sp_status tools_step(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, json_t **out, struct sp_why *why);
-/* Calls fn for every row that is meant, in order, until it fails: those with the ids given, else those of the pick. */
 /* The body of a row. */
 SP_CHECKED enum sp_status tools_body(struct tool *t, const char *id, struct sp_buf *out, struct sp_why *why);
 /* Appends &name=value to a URL, unless the value is "". */
@@ -46,6 +45,7 @@ void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const
 /* For curl: appends to the struct sp_buf that is its data. */
 size_t tools_take_answer(char *p, size_t size, size_t n, void *arg);
 typedef enum sp_status (*tools_row_fn)(struct tool *t, const json_t *row, void *arg, struct sp_why *why);
+/* Calls fn for every row that is meant, in order, until it fails: those with the ids given, else those of the pick. */
 SP_CHECKED enum sp_status tools_each(struct tool *t, tools_row_fn fn, void *arg, struct sp_why *why);
 const char *tools_id(const json_t *row, char out[64]);
 
@@ -55,6 +55,8 @@ SP_CHECKED enum sp_status tools_show(struct tool *t, const char *id, struct sp_w
 SP_CHECKED enum sp_status tools_export(struct tool *t, struct sp_why *why);
 
 /* ---- tools_change.c ---- */
+/* What n rows are called. */
+const char *tools_thing(enum inspect_table t, uint64_t n);
 SP_CHECKED enum sp_status tools_purge(struct tool *t, struct sp_why *why);
 SP_CHECKED enum sp_status tools_replay(struct tool *t, struct sp_why *why);
 

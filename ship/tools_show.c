@@ -37,10 +37,16 @@ static void print_safely(struct sp_bytes s)
 	}
 }
 
+/* What is a time for a person: `_ms` is for scripts. */
+static size_t shown_length(const char *name)
+{
+	size_t n = strlen(name);
+	return n > 3 && strcmp(name + n - 3, "_ms") == 0 ? n - 3 : n;
+}
+
 static void value_text(const char *name, const json_t *v, char *out, size_t n)
 {
-	size_t len = strlen(name);
-	if (json_is_integer(v) && len > 3 && strcmp(name + len - 3, "_ms") == 0) {
+	if (json_is_integer(v) && name[shown_length(name)]) {
 		time_t s = (time_t)(json_integer_value(v) / 1000);
 		struct tm tm;
 		strftime(out, n, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&s, &tm));
@@ -59,6 +65,15 @@ static void print_json(const json_t *row)
 	putchar('\n');
 }
 
+static void print_cell(enum inspect_table t, const struct shown *c, const char *text)
+{
+	bool last = c + 1 == shown[t] + 8 || !c[1].name;
+	char padded[160];
+	int n = snprintf(padded, sizeof padded, "%*s", last && c->width < 0 ? 0 : c->width, text);
+	print_safely(sp_bytes(padded, (size_t)n));
+	putchar(last ? '\n' : ' ');
+}
+
 static enum sp_status print_row(struct tool *t, const json_t *row, void *arg, struct sp_why *why)
 {
 	(void)arg, (void)why;
@@ -67,21 +82,20 @@ static enum sp_status print_row(struct tool *t, const json_t *row, void *arg, st
 		return SP_OK;
 	}
 	for (const struct shown *c = shown[t->table]; c < shown[t->table] + 8 && c->name; c++) {
-		char text[128], padded[160];
+		char text[128];
 		value_text(c->name, json_object_get(row, c->name), text, sizeof text);
-		int n = snprintf(padded, sizeof padded, "%*s ", c->width, text);
-		print_safely(sp_bytes(padded, (size_t)n));
+		print_cell(t->table, c, text);
 	}
-	putchar('\n');
 	return SP_OK;
 }
 
 enum sp_status tools_list(struct tool *t, struct sp_why *why)
 {
-	for (const struct shown *c = shown[t->table]; c < shown[t->table] + 8 && c->name && !t->json; c++)
-		printf("%*s ", c->width, c->name);
-	if (!t->json)
-		putchar('\n');
+	for (const struct shown *c = shown[t->table]; c < shown[t->table] + 8 && c->name && !t->json; c++) {
+		char name[32];
+		snprintf(name, sizeof name, "%.*s", (int)shown_length(c->name), c->name);
+		print_cell(t->table, c, name);
+	}
 	return tools_each(t, print_row, NULL, why);
 }
 
@@ -123,7 +137,7 @@ static void print_fields(const json_t *row)
 	{
 		char line[2048];
 		value_text(name, v, line, sizeof line);
-		printf("%-16s ", name);
+		printf("%-16.*s ", (int)shown_length(name), name);
 		print_safely(sp_str(line));
 		putchar('\n');
 	}
@@ -216,7 +230,9 @@ enum sp_status tools_export(struct tool *t, struct sp_why *why)
 		status = sp_fail(why, SP_IO, "not all of it could be written");
 	if (status == SP_OK && e.unreadable)
 		status = sp_fail(why, SP_BAD_DATA, "%" PRIu64 " rows could not be read", e.unreadable);
-	fprintf(stderr, "exported %" PRIu64 " rows", e.rows);
-	fprintf(stderr, t->table == INSPECT_QUARANTINE ? "\n" : ", %" PRIu64 " samples\n", e.samples);
+	fprintf(stderr, "exported %" PRIu64 " %s", e.rows, tools_thing(t->table, e.rows));
+	if (t->table != INSPECT_QUARANTINE)
+		fprintf(stderr, " with %" PRIu64 " sample%s", e.samples, e.samples == 1 ? "" : "s");
+	putc('\n', stderr);
 	return status;
 }

@@ -73,7 +73,7 @@ def test_200_lanes_of_which_three_are_in_trouble():
         assert {(e["event"], e["destination"]) for e in r.events() if e["event"] in ("destination.paused", "destination.backing_off")} == {
             ("destination.paused", "main/t-20"), ("destination.backing_off", "main/t-60")}
         said = r.cli("status")  # shows those that somebody should know of
-        assert "main/t-20 " in said and "main/t-21 " not in said and "and 198 lanes that are well" in said
+        assert "main/t-20 " in said and "main/t-21 " not in said and "and 198 lanes without trouble" in said
         healed.set()
         r.drained()
         taken = by_tenant(sink)

@@ -226,11 +226,14 @@ static void nothing_is_changed_by_half_a_command(void **state)
 	assert_int_equal(tool("deadletter", "replay", NULL), SP_EXIT_USAGE);
 	assert_int_equal(tool("deadletter", "replay", "1", "--all", NULL), SP_EXIT_USAGE);
 	assert_int_equal(tool("deadletter", "purge", "--before", "tomorrow", NULL), SP_EXIT_USAGE);
+	assert_shows("--before \"tomorrow\": right is an age such as 7d");
 	assert_int_equal(tool("deadletter", "purge", "--key", NULL), SP_EXIT_USAGE);
 	assert_int_equal(tool("spool", "replay", "--all", NULL), SP_EXIT_USAGE);
 	assert_int_equal(tool("spool", "purge", "--reason", "crc", "--yes", NULL), SP_EXIT_USAGE);
 	assert_int_equal(tool("deadletter", "purge", "--all", NULL), SP_EXIT_FAILED);
 	assert_shows("would purge 1 dead letter");
+	assert_int_equal(tool("deadletter", "purge", "--before", "1d", NULL), 0);
+	assert_shows("nothing is purged");
 	assert_int_equal(tool("deadletter", "purge", "--before", "1d", "--yes", NULL), 0);
 	assert_shows("purged 0 dead letters");
 	assert_int_equal(tool("deadletter", "purge", "77", "--yes", NULL), SP_EXIT_FAILED);
@@ -244,11 +247,11 @@ static void an_export_is_for_people_and_programs(void **state)
 	assert_int_equal(tool("deadletter", "export", "--destination", "b", "--reason", "out_of_order", NULL), 0);
 	assert_shows("\"contents\":[\"aws_ec2_cpuutilization_sum{region=\\\"eu-central-1\\\"} 1.5 1700000000000\"]");
 	assert_shows("\"answer\":\"too old\"");
-	assert_shows("exported 1 rows, 1 samples");
+	assert_shows("exported 1 dead letter with 1 sample");
 	assert_int_equal(tool("quarantine", "export", "1", NULL), 0);
 	assert_shows("\"body\":\"YWIbWzJKCmM=\"");
 	assert_int_equal(tool("deadletter", "export", "--destination", "a", NULL), 0);
-	assert_shows("exported 0 rows");
+	assert_shows("exported 0 dead letters");
 }
 
 static void dead_letters_are_sent_again_but_not_to_nobody(void **state)
