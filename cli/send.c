@@ -354,16 +354,18 @@ static int64_t parse_number(const char *text, int64_t unit_default, bool bytes)
 	return *end || end == text || v < 0 ? -1 : (int64_t)(v * (double)unit_default);
 }
 
+static const char usage_line[] = "usage: standpipe send URL [--key-file FILE | --key KEY] FILE... | --generate | --size 64MiB\n";
+
 static int usage(const char *why)
 {
-	fprintf(stderr, "standpipe send: %s; `standpipe send --help` says more\n", why);
+	fprintf(stderr, "standpipe send: %s\n%s`standpipe send --help` lists the options\n", why, usage_line);
 	return SP_EXIT_USAGE;
 }
 
 static int help(void)
 {
-	fputs("usage: standpipe send URL [--key-file FILE | --key KEY] FILE... | --generate | --size 64MiB\n"
-	      "  --insecure            http, other ports and unknown certificates too (Firehose would refuse them)\n"
+	fputs(usage_line, stdout);
+	fputs("  --insecure            http, other ports and unknown certificates too (Firehose would refuse them)\n"
 	      "  --arn ARN             source ARN\n"
 	      "  --gzip                compress bodies\n"
 	      "  --retry-for 300s      as the stream's retry duration; 0s: never\n"

@@ -147,28 +147,60 @@ static void print_answers(const json_t *rows)
 	json_array_foreach(rows, i, o) {
 		const char *answer = text_of(o, "answer");
 		int64_t status = number_of(o, "http_status");
-		char code[24] = "";
 		if (status)
-			snprintf(code, sizeof code, "HTTP %" PRId64 " ", status);
-		if (status || *answer)
-			printf("%s: %s%s\n", text_of(o, "name"), code, answer);
+			printf("%s: HTTP %" PRId64 " %s\n", text_of(o, "name"), status, answer);
+		else if (*answer)
+			printf("%s: %s\n", text_of(o, "name"), answer);
 	}
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strverscmp(text_of(*(json_t *const *)a, "name"), text_of(*(json_t *const *)b, "name"));
+}
+
+/* The row of a destination with lanes stands for all of them, but for removed ones. */
+static void add_lane(json_t *of, const json_t *lane)
+{
+	static const char *const summed[] = {
+		"queued_samples", "queued_bytes", "active_series", "accepted", "delivered", "dead_lettered", "expired", "dropped", "merged"};
+	char what[64];
+	int64_t lanes = number_of(of, "lanes") + 1, trouble = number_of(of, "trouble") + !is_quiet_lane(lane);
+	for (size_t i = 0; i < sizeof summed / sizeof summed[0]; i++)
+		json_object_set_new(of, summed[i], json_integer(number_of(of, summed[i]) + number_of(lane, summed[i])));
+	if (number_of(lane, "oldest_age_ms") > number_of(of, "oldest_age_ms"))
+		json_object_set(of, "oldest_age_ms", json_object_get(lane, "oldest_age_ms"));
+	json_object_set_new(of, "lanes", json_integer(lanes));
+	json_object_set_new(of, "trouble", json_integer(trouble));
+	snprintf(what, sizeof what, "%" PRId64 " of %" PRId64 " in trouble", trouble, lanes);
+	if (strcmp(text_of(of, "state"), "healthy") != 0 && strcmp(text_of(of, "state"), "lanes") != 0)
+		return;
+	json_object_set_new(of, "state", json_string("lanes"));
+	json_object_set_new(of, "reason", json_string(trouble ? what : ""));
 }
 
 static void print_destinations(const json_t *rows)
 {
-	json_t *shown = json_array(), *o;
-	size_t i, quiet = 0, width = 16;
-	json_array_foreach(rows, i, o) {
-		size_t n = strlen(text_of(o, "name"));
-		if (is_quiet_lane(o)) {
+	size_t n = json_array_size(rows), quiet = 0, width = 16;
+	json_t **sorted = sp_new_array(json_t *, n + 1), *of = NULL, *shown = json_array();
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = json_array_get(rows, i);
+	qsort(sorted, n, sizeof *sorted, by_name);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = text_of(sorted[i], "name"), *slash = strchr(name, '/');
+		size_t of_length = of ? strlen(text_of(of, "name")) : 0;
+		if (!slash)
+			of = sorted[i];
+		else if (of && strcmp(text_of(sorted[i], "state"), "removed") != 0 && of_length == (size_t)(slash - name) && strncmp(text_of(of, "name"), name, of_length) == 0)
+			add_lane(of, sorted[i]);
+		if (is_quiet_lane(sorted[i])) {
 			quiet++;
 			continue;
 		}
-		width = n > width ? n : width;
-		json_array_append(shown, o);
+		width = strlen(name) > width ? strlen(name) : width;
+		json_array_append(shown, sorted[i]);
 	}
-	if (json_array_size(rows)) {
+	if (n) {
 		print_states(shown, (int)width);
 		print_books(shown, (int)width);
 	}
@@ -176,6 +208,7 @@ static void print_destinations(const json_t *rows)
 		printf("and %zu lane%s without trouble\n", quiet, quiet == 1 ? "" : "s");
 	print_answers(shown);
 	json_decref(shown);
+	sp_free(sorted);
 }
 
 static void print_status(const json_t *root)

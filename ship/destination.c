@@ -26,7 +26,7 @@ bool destination_sends_again(
 	if (d->receiver->protocol.spoken == before)
 		return sends;
 	bool wanted = strcmp(d->settings->protocol, "auto") != 0;
-	sp_log(wanted ? SP_LOG_WARN : SP_LOG_INFO, "destination.protocol", sp_f_str("destination", d->name),
+	sp_log(wanted ? SP_LOG_WARN : SP_LOG_INFO, "destination.protocol", sp_f_str("destination", d->settings->name),
 	    sp_f_str("reason", d->receiver->protocol.reason), sp_f_i64("http_status", a->status),
 	    sp_f_str("msg", "the receiver does not take remote write 2.0: it gets 1.0 until a reload"), SP_LOG_END);
 	sp_metric_add(M_DESTINATION_PROTOCOL_FALLBACKS, SP_L(d->settings->name, d->receiver->protocol.reason), 1);

@@ -80,7 +80,7 @@ int drain_result(const struct drain *d)
 			    SP_LOG_END);
 	}
 	uint64_t left = waiting(d, true), removed = waiting(d, false);
-	sp_log(SP_LOG_INFO, "ship.drained", sp_f_u64("samples_left", left + removed),
+	sp_log(SP_LOG_INFO, left + removed ? "ship.drain_ended" : "ship.drained", sp_f_u64("samples_left", left + removed),
 	    sp_f_u64("dead_letters", (uint64_t)sp_metric_value(M_DEADLETTER_ITEMS, NULL)),
 	    sp_f_u64("quarantined", (uint64_t)sp_metric_value(M_QUARANTINE_ITEMS, NULL)), SP_LOG_END);
 	return left ? SP_EXIT_UNFINISHED : removed ? SP_EXIT_FAILED : SP_EXIT_OK;

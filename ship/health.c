@@ -33,9 +33,12 @@ static void keep_answer(struct health *h, const struct http_answer *a)
 {
 	h->http_status = a ? a->status : 0;
 	snprintf(h->answer, sizeof h->answer, "%.*s", a ? (int)a->words.n : 0, a ? (const char *)a->words.p : "");
-	for (char *c = h->answer; *c; c++)
-		if (*c < ' ' || *c >= 0x7f)
-			*c = ' ';
+	size_t n = strlen(h->answer);
+	for (size_t i = 0; i < n; i++)
+		if (h->answer[i] < ' ' || h->answer[i] >= 0x7f)
+			h->answer[i] = ' ';
+	while (n && h->answer[n - 1] == ' ')
+		h->answer[--n] = '\0';
 }
 
 static void enter(struct health *h, enum health_state state, const char *reason, const struct http_answer *a)

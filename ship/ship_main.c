@@ -251,7 +251,7 @@ int main(int argc, char **argv)
 	    {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	const char *config = NULL;
 	int view_fd = -1;
-	bool again = false, drains = false, usage = false;
+	bool again = false, drains = false, usage = false, timed = false;
 	int64_t drain_ms = DRAIN_TIMEOUT_MS;
 	if (argc > 1 && strcmp(argv[1], "connect") == 0)
 		return connect_main(argc - 1, argv + 1);
@@ -272,6 +272,7 @@ int main(int argc, char **argv)
 			drains = true;
 			break;
 		case 't':
+			timed = true;
 			usage |= !time_parse(optarg, &drain_ms) || drain_ms <= 0;
 			break;
 		case 'h':
@@ -280,7 +281,7 @@ int main(int argc, char **argv)
 		default:
 			usage = true;
 		}
-	if (usage || optind != argc) {
+	if (usage || optind != argc || (timed && !drains)) {
 		fputs(usage_text, stderr);
 		return SP_EXIT_USAGE;
 	}

@@ -74,6 +74,7 @@ def test_200_lanes_of_which_three_are_in_trouble():
             ("destination.paused", "main/t-20"), ("destination.backing_off", "main/t-60")}
         said = r.cli("status")  # shows those that somebody should know of
         assert "main/t-20 " in said and "main/t-21 " not in said and "and 198 lanes without trouble" in said
+        assert "lanes 2 of 200 in trouble" in " ".join(said.split()) and "main/t-20: HTTP 401 " in said
         healed.set()
         r.drained()
         taken = by_tenant(sink)
