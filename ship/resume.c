@@ -125,7 +125,10 @@ bool resume_answered(struct shard *s, bool accepted, bool refused)
 		return false;
 	}
 	r->failures = 0;
-	if (!r->hearing && refused) {
+	const struct entry *e = window_find(s->window, r->asked);
+	if (!r->hearing && refused && e && !(e->batch.flags & BATCH_MAYBE_DELIVERED)) {
+		give_up(s); /* it cannot be there */
+	} else if (!r->hearing && refused) {
 		r->refused = r->asked;
 	} else if (!r->hearing) {
 		r->hearing = true;

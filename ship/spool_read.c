@@ -36,8 +36,8 @@ static void batch_bury(struct spool *sp, const struct batch *b, const char *reas
 	spool_settle(sp, b, 1, 0, &d, 1);
 }
 
-/* The bytes, with n_info behind them of the info, which has a checksum of its own; false when they are damaged or gone. *found: there
- * are bytes. Outside a transaction, which SQLite would not let us commit after it met damage. */
+/* The bytes, with n_info behind them of the info, which has a checksum of its own; false when they are damaged or gone.
+ * *found: there are bytes. Outside a transaction, which SQLite would not let us commit after it met damage. */
 static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out, size_t *n_info, bool *found)
 {
 	bool intact = false;

@@ -327,6 +327,7 @@ void commit_raw(uint32_t shard, struct sp_buf *raw, int64_t ms)
 				 .raw_len = (uint32_t)raw->n,
 				 .series = t.series,
 				 .samples = t.samples,
+				 .flags = f.flags,
 				 .min_ms = ms,
 				 .max_ms = ms}};
 	size_t size;

@@ -44,6 +44,7 @@ extern struct destination_fixture {
 	size_t n_stored, stored_cap;
 	uint64_t delivered, dead, settled, dead_partly, maybe, noted, reads, last_settled[SHARDS], overtaken;
 	char reason[32];
+	uint32_t flags; /* of the next batches */
 	bool on_disk; /* batches are handed over without their payload */
 	size_t memory, read_more, most_held; /* read_more: of each payload that is read, for other batches */
 } f;

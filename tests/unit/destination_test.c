@@ -13,8 +13,7 @@
 
 static int64_t later_ms; /* the next batches' samples */
 
-/* n series; every bad-th sample has value 1, the others 0. */
-static void commit(uint32_t shard, unsigned n, unsigned bad)
+static void commit_series(uint32_t shard, unsigned n, bool (*is_bad)(unsigned i, unsigned bad), unsigned bad)
 {
 	struct sp_buf raw = {0};
 	int64_t ms = 1000 + (int64_t)f.n_stored + later_ms;
@@ -24,11 +23,26 @@ static void commit(uint32_t shard, unsigned n, unsigned bad)
 		snprintf(id, sizeof(id), "%u_%u", shard, i);
 		uint8_t *to = sp_buf_room(&labels, 64), *end = rw_put_label(to, SP_LIT("__name__"), sp_str(id));
 		labels.n = (size_t)(end - to);
-		rw_add_series(
-		    &raw, sp_buf_view(&labels), &(struct rw_sample){ms, bad && i % bad == bad - 1 ? 1 : 0}, 1);
+		rw_add_series(&raw, sp_buf_view(&labels), &(struct rw_sample){ms, is_bad(i, bad)}, 1);
 		sp_buf_free(&labels);
 	}
 	commit_raw(shard, &raw, ms);
+}
+
+static bool each(unsigned i, unsigned bad)
+{
+	return bad && i % bad == bad - 1;
+}
+
+static bool first(unsigned i, unsigned bad)
+{
+	return i < bad;
+}
+
+/* n series; every bad-th sample has value 1, the others 0. */
+static void commit(uint32_t shard, unsigned n, unsigned bad)
+{
+	commit_series(shard, n, each, bad);
 }
 
 /* ---- receivers ---- */
@@ -79,6 +93,16 @@ static int small_requests_only(struct sp_bytes raw, uint32_t samples)
 {
 	(void)raw;
 	return samples > 40 ? 413 : 204;
+}
+
+static bool run_with_polls(unsigned seconds, bool (*until)(void))
+{
+	for (unsigned i = 0; i < seconds; i++) {
+		destination_poll(f.dest);
+		if (run_for(1000, until))
+			return true;
+	}
+	return false;
 }
 
 static void batches_are_delivered_in_order(void **state)
@@ -160,6 +184,21 @@ static void exactly_the_bad_samples_die(void **state)
 	assert_true(f.noted >= 1);
 	assert_true(f.posts < 60);
 	assert_int_equal(report().state, HEALTH_OK);
+}
+
+/* What was never sent cannot be there already, however much of it is refused. */
+static void only_what_was_sent_can_be_a_repeat(void **state)
+{
+	(void)state;
+	f.receive = refuses_bad;
+	f.flags = BATCH_MAYBE_DELIVERED;
+	commit_series(0, 20, first, 20);
+	f.flags = 0;
+	commit_series(0, 20, first, 12);
+	commit_series(0, 20, first, 0);
+	assert_true(run_with_polls(600, all_settled));
+	assert_int_equal(f.dead, 20 + 12);
+	assert_int_equal(f.delivered, 8 + 20);
 }
 
 static void a_batch_that_gets_500_is_narrowed_down(void **state)
@@ -248,16 +287,6 @@ static void bad_batches_in_front_do_not_stop_the_good(void **state)
 	assert_true(run_for(10000, all_settled));
 	assert_int_equal(f.dead, 30);
 	assert_int_equal(f.delivered, 18);
-}
-
-static bool run_with_polls(unsigned seconds, bool (*until)(void))
-{
-	for (unsigned i = 0; i < seconds; i++) {
-		destination_poll(f.dest);
-		if (run_for(1000, until))
-			return true;
-	}
-	return false;
 }
 
 /* Nothing else comes in between: the next batch is too new to go out beside the bad one, and must do so all the same. */
@@ -569,7 +598,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, destination_begin, destination_end)
 	const struct CMUnitTest tests[] = {TEST(batches_are_delivered_in_order), TEST(what_lies_on_disk_is_read),
 	    TEST(what_is_read_takes_no_more_memory_than_there_is), TEST(joined_requests_keep_the_limits), TEST(many_small_requests_wait_for_more),
-	    TEST(exactly_the_bad_samples_die), TEST(a_batch_that_gets_500_is_narrowed_down),
+	    TEST(exactly_the_bad_samples_die), TEST(only_what_was_sent_can_be_a_repeat),
+	    TEST(a_batch_that_gets_500_is_narrowed_down),
 	    TEST(an_illness_does_not_change_the_order), TEST(a_lonely_batch_is_not_forgotten),
 	    TEST(every_shard_may_hold_such_a_batch), TEST(nothing_dies_where_everything_is_refused),
 	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_bad_batch_does_not_wait_for_ever_for_one_of_its_time), TEST(a_purged_witness_is_not_waited_for),
