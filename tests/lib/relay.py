@@ -215,7 +215,9 @@ class Relay:
             try:
                 c.request("POST", path, body, h, encode_chunked="Transfer-Encoding" in h)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # refused before the body was read to its end: the answer is there all the same
+                if c.sock is None:
+                    raise
+                # else refused before the body was read to its end: the answer is there all the same
             r = c.getresponse()
             return Answer(r.status, dict(r.getheaders()), r.read())
         finally:
