@@ -24,7 +24,7 @@ struct auth {
 	struct aws_credentials *aws; /* NULL: nothing is signed */
 	const struct http_place *place;
 	char *signature[SIGV4_LINES];
-	bool renewing, renewed; /* for a 403 */
+	bool renewing; /* for a 403 */
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -216,15 +216,10 @@ bool auth_poll(struct auth *a)
 
 bool auth_forbidden(struct auth *a, const struct http_answer *answer)
 {
-	if (!a->aws || a->renewed)
+	if (!a->aws)
 		return false;
-	a->renewed = a->renewing = true;
+	a->renewing = true;
 	aws_credentials_heard(a->aws, answer->date_ms);
 	aws_credentials_renew(a->aws);
 	return true;
-}
-
-void auth_accepted(struct auth *a)
-{
-	a->renewed = false;
 }

@@ -36,8 +36,7 @@ const char *const *auth_lines(struct auth *a, struct sp_bytes body);
 /* Looks at the files (inode, size, mtime) and reads those that changed. True when there are other lines now. */
 bool auth_poll(struct auth *a);
 /* The receiver said 403. True when that may be for expired keys or a wrong clock, both of which are then set right: the
- * request is worth another try when auth_ready. Once, until auth_accepted. */
+ * request is worth another try when auth_ready. */
 bool auth_forbidden(struct auth *a, const struct http_answer *answer);
-void auth_accepted(struct auth *a);
 
 #endif

@@ -54,7 +54,7 @@ void destination_accepted(struct destination *d, uint64_t epoch)
 	d->vouched = health_is_rejecting(&d->health);
 	d->refused_in_a_row = 0;
 	d->last_success = sp_loop_now(d->loop);
-	auth_accepted(d->receiver->auth);
+	d->keys_renewed = false;
 	health_answered(&d->health, epoch);
 	for (size_t i = 0; i < d->n_shards; i++) {
 		struct shard *s = d->shards[i];
@@ -70,7 +70,9 @@ void destination_failed(struct destination *d, uint64_t epoch, struct ship_rulin
 {
 	if (epoch == d->health.epoch)
 		d->vouched = false;
-	if (a && a->status == 403 && epoch == d->health.epoch && auth_forbidden(d->receiver->auth, a) && d->health.state != HEALTH_PAUSED) {
+	bool renews = a && a->status == 403 && epoch == d->health.epoch && !d->keys_renewed && auth_forbidden(d->receiver->auth, a);
+	d->keys_renewed |= renews;
+	if (renews && d->health.state != HEALTH_PAUSED) {
 		health_disregard(&d->health); /* whatever else is out was signed the same way */
 		return;
 	}

@@ -89,6 +89,7 @@ struct destination {
 	struct gate_place place;
 	struct token *token; /* of a lane with lanes.token */
 	uint64_t secrets_seen;
+	bool keys_renewed; /* for a 403, since the last 2xx */
 
 	struct health health;
 	unsigned in_flight;
