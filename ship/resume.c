@@ -3,9 +3,9 @@
 #include "common/log.h"
 #include "ship/destination_impl.h"
 
-/* Samples of the last refused batch that are heard, and how many of them must be refused. */
+/* Samples of a batch that are heard, and how many of them must be refused. */
 #define HEARINGS 16
-#define HEARINGS_REFUSED 8
+#define HEARINGS_REFUSED 14
 /* Answers in a row that say nothing about the sample. */
 #define FAILURES_MAX 10
 
@@ -67,11 +67,11 @@ static void noted(void *arg)
 {
 	struct shard *s = arg;
 	struct resume *r = &s->resume;
-	struct entry *e = window_find(s->window, r->hearing ? r->refused : r->asked);
+	struct entry *e = window_find(s->window, r->heard ? r->heard : r->asked);
 	s->busy = false;
 	if (s->dest->stopping || !r->active)
 		return;
-	struct sp_bytes labels = r->hearing ? sp_bytes(NULL, 0) : sp_buf_view(&r->labels);
+	struct sp_bytes labels = r->heard ? sp_bytes(NULL, 0) : sp_buf_view(&r->labels);
 	if (e && e->payload && take_sample(s, e, labels, r->hearings * e->batch.series / HEARINGS)) {
 		s->block = sp_buf_view(&s->witness);
 		s->samples = 1;
@@ -79,7 +79,7 @@ static void noted(void *arg)
 		shard_post_part(s, REQUEST_RESUME, e->batch.seq);
 		return;
 	}
-	if (r->hearing)
+	if (r->heard)
 		give_up(s);
 	destination_pump(s->dest); /* the series is not in this batch */
 }
@@ -87,14 +87,14 @@ static void noted(void *arg)
 bool resume_send(struct shard *s)
 {
 	struct resume *r = &s->resume;
-	struct entry *e = r->hearing ? window_find(s->window, r->refused) : window_after(s->window, r->asked);
+	struct entry *e = r->heard ? window_find(s->window, r->heard) : window_after(s->window, r->asked);
 	if (!e) {
 		give_up(s);
 		return false;
 	}
 	if (!window_load(s->window, e))
 		return false;
-	r->asked = r->hearing ? r->asked : e->batch.seq;
+	r->asked = r->heard ? r->asked : e->batch.seq;
 	s->busy = true;
 	writer_note_decoding(s->dest->writer, e->batch.payload, noted, s);
 	return true;
@@ -115,33 +115,45 @@ static void bury_repeats(struct shard *s)
 	    sp_f_str("msg", "the receiver has these already, and takes no repeats"), SP_LOG_END);
 }
 
+static void judge(struct shard *s)
+{
+	struct resume *r = &s->resume;
+	if (r->hearings < HEARINGS)
+		return;
+	if (r->refusals < HEARINGS_REFUSED) {
+		give_up(s);
+	} else if (r->heard == r->refused) {
+		bury_repeats(s);
+		resume_end(s);
+	} else {
+		r->heard = r->refused;
+		r->hearings = r->refusals = 0;
+	}
+}
+
 bool resume_answered(struct shard *s, bool accepted, bool refused)
 {
 	struct resume *r = &s->resume;
 	if (!accepted && !refused) {
-		r->asked -= !r->hearing; /* the same once more */
+		r->asked -= !r->heard; /* the same once more */
 		if (++r->failures == FAILURES_MAX)
 			give_up(s);
 		return false;
 	}
 	r->failures = 0;
 	const struct entry *e = window_find(s->window, r->asked);
-	if (!r->hearing && refused && e && !(e->batch.flags & BATCH_MAYBE_DELIVERED)) {
-		give_up(s); /* it cannot be there */
-	} else if (!r->hearing && refused) {
-		r->refused = r->asked;
-	} else if (!r->hearing) {
-		r->hearing = true;
-		if (r->refused == 0) /* it has none of them: the batch was refused for itself */
-			give_up(s);
-	} else {
+	if (r->heard) {
 		r->refusals += refused;
-		if (++r->hearings == HEARINGS && r->refusals >= HEARINGS_REFUSED) {
-			bury_repeats(s);
-			resume_end(s);
-		} else if (r->hearings == HEARINGS) {
-			give_up(s);
-		}
+		r->hearings++;
+		judge(s);
+	} else if (refused && e && !(e->batch.flags & BATCH_MAYBE_DELIVERED)) {
+		give_up(s); /* it cannot be there */
+	} else if (refused) {
+		r->refused = r->asked;
+	} else if (r->refused) {
+		r->heard = r->first;
+	} else { /* it has none of them: the batch was refused for itself */
+		give_up(s);
 	}
 	return refused;
 }

@@ -4,7 +4,8 @@
  * all of it: no single sample of it is bad. Instead of taking each batch apart, one series' samples are sent alone, batch by batch. Up
  * to some batch they are refused, and then one is accepted: it is the last that the receiver has, as a repeat, or the first it has not.
  * Nothing is overtaken by that, and what came in the same requests as the refused ones is there as well. Because the series may have
- * been late by itself, some more samples of the last batch are heard, from all over it; most of them must be refused.
+ * been late by itself, some more samples of the first and of the last refused batch are heard, from all over them; nearly all must be
+ * refused.
  *
  * Only for receivers where a refused request leaves nothing behind.
  */
@@ -22,8 +23,8 @@ struct resume {
 	uint64_t asked;   /* of the last batch that was looked at */
 	uint64_t refused; /* of the newest one whose sample was refused */
 	struct sp_buf labels; /* of the series */
-	unsigned hearings, refusals; /* samples of the batch `refused`, once one of a later batch was accepted */
-	bool hearing;
+	uint64_t heard; /* the batch whose samples are heard, once one of a later batch was accepted: `first`, then `refused` */
+	unsigned hearings, refusals;
 	unsigned failures; /* requests in a row that came to nothing */
 };
 

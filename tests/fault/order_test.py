@@ -116,6 +116,24 @@ def test_a_kill_in_a_backlog_repeats_what_was_out_and_loses_nothing(window_ms):
         assert len(refused) < 300 and (not refused or not window_ms)
 
 
+def test_series_that_are_late_are_no_repeat():
+    """After a kill any batch may be a repeat; that some series of each are refused does not make it one."""
+    sink = receiver.Receiver(behave=behaviours.Prometheus())
+    with relay.Relay(sink.url, QUICK) as r:
+        ahead = post(r, [20], metrics=4)
+        r.drained()
+        sink.stop()
+        points = post(r, range(30))
+        r.kill_all()
+        r.start()
+        sink.start()
+        r.drained()
+        late = mapping.expected(ahead).keys()
+        want = {s: v if s not in late else {t: x for t, x in v.items() if t >= min(mapping.expected(ahead)[s])} for s, v in mapping.expected(points).items()}
+        assert {s: dict(v) for s, v in sink.samples().items()} == want
+        assert not r.events("shard.resumed") and r.books()[0] == r.books()[1]
+
+
 def test_narrowing_down_in_a_backlog_keeps_the_order():
     rules, bad = behaviours.Prometheus(), []
     is_bad = lambda labels: labels in bad

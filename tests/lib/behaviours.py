@@ -7,6 +7,7 @@ import datetime
 import email.utils
 import socket
 import struct
+import threading
 import time
 
 OK = (204, {}, "")
@@ -144,6 +145,7 @@ class Prometheus:
 
     def __init__(self, window_ms=0, code=400):
         self.window_ms, self.code, self.newest, self.known = window_ms, code, {}, {}
+        self.lock = threading.Lock()
 
     def refusal(self, series, at, value, newest):
         head = max(self.newest.values(), default=at)
@@ -156,6 +158,10 @@ class Prometheus:
         return "out of order sample" if series in newest else "out of bounds"
 
     def __call__(self, r):
+        with self.lock:  # shards send side by side
+            return self.write(r)
+
+    def write(self, r):
         newest, new = dict(self.newest), {}
         for labels, samples in r.series():
             for at, value in samples:

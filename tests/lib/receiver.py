@@ -41,6 +41,7 @@ class Receiver:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer with a body takes 40 ms
 
             def setup(self):
                 super().setup()
