@@ -28,6 +28,7 @@ struct senders {
 	void *on_unauthorized_arg;
 	const struct active *active;
 	int64_t started_wall_ms; /* 0: not yet */
+	bool stopped;
 };
 
 static struct destination *find(const struct senders *s, uint32_t id)
@@ -71,7 +72,7 @@ static size_t place_of(const struct senders *s, const char *name)
 static struct destination *sender_of(struct senders *s, uint32_t id)
 {
 	struct destination *d = find(s, id), *of;
-	if (d)
+	if (d || s->stopped) /* what comes now waits in the spool */
 		return d;
 	const char *name = writer_dest_name(s->writer, id);
 	size_t i = place_of(s, name);
@@ -220,7 +221,7 @@ void senders_source(struct senders *s, const char *source_arn)
 	struct sp_why why;
 	if (region.n && s->n_waiting)
 		region_save(s, region);
-	while (region.n && s->n_waiting && s->client) {
+	while (region.n && s->n_waiting && !s->stopped) {
 		size_t i = s->waiting[--s->n_waiting];
 		set_listener(&s->settings->dests[i], region);
 		if (add_destination(s, i, &why) != SP_OK)
@@ -264,6 +265,7 @@ void senders_start(struct senders *s)
 
 void senders_stop(struct senders *s)
 {
+	s->stopped = true;
 	sp_timer_cancel(s->loop, &s->poll);
 	uint32_t id = 0;
 	for (struct destination *d; (d = next(s, &id));)
