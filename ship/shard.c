@@ -8,7 +8,7 @@
 
 /* Failures of one batch, or of all in a row, whatever the answer was, before the batch is suspect. */
 #define SUSPECT_ANYHOW_AFTER 10
-/* Once 429 or 5xx turned out to be about data, the next one is taken to be so, for this long. */
+/* Once 429 or 5xx turned out to be about data, the next one without Retry-After is taken to be so, for this long. */
 #define LOAD_IS_DATA_MS 600000
 /* Probes for a suspect batch, with no other shard to ask, before the next batch of its own shard may overtake it. */
 #define OVERTAKE_AFTER 8
@@ -531,7 +531,8 @@ static bool whole_answered(struct shard *s, const struct http_answer *a, struct 
 {
 	struct destination *d = s->dest;
 	bool suspicious = ship_answer_is_suspicious(a->transport, a->status), not_now = is_not_now(a, r);
-	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || (not_now && load_is_data(d));
+	bool known_as_data = not_now && a->retry_after_ms == SHIP_NO_RETRY_AFTER && load_is_data(d);
+	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || known_as_data;
 	payload_unref(&s->held);
 	if (r.verdict == SHIP_DELIVERED) {
 		delivered_whole(s);
