@@ -617,6 +617,8 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	else
 		health_answered(&d->health, s->epoch);
 	destination_pump(d);
+	if (*d->lane && shard_is_idle(s)) /* lanes are many: what this one does not need until its next delivery is given back */
+		shard_free(&d->shards[s->index]);
 }
 
 /* ---- what to do next ---- */

@@ -57,7 +57,7 @@ uint32_t spool_max_dest_id(const struct spool *sp)
 struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name)
 {
 	if (id >= sp->cap_dests) {
-		uint32_t cap = 2 * sp->cap_dests > id ? 2 * sp->cap_dests : id + 1;
+		uint32_t cap = id + id / 4 + 1;
 		sp->dests = sp_realloc(sp->dests, cap * sizeof *sp->dests);
 		memset(sp->dests + sp->cap_dests, 0, (cap - sp->cap_dests) * sizeof *sp->dests);
 		sp->changes = sp_realloc(sp->changes, cap * sizeof *sp->changes);
