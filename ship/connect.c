@@ -168,7 +168,8 @@ static bool answers(struct talk *t)
 		say(t, WARNING, "remote write 1.0", "%d %s, to a request without samples; --write-probe says more",
 		    t->answer.status, t->words);
 	else if (t->answer.transport != SHIP_ANSWERED)
-		say(t, FAILED, "connection", "%s: %s", r.reason, t->words);
+		say(t, FAILED, "connection", "%s: %s%s", r.reason, t->words,
+		    strstr(t->words, "wrong version number") ? "; is it http, without TLS?" : "");
 	else
 		say(t, FAILED, "remote write 1.0", "%d %s%s", t->answer.status, t->words, advice(t));
 	return r.verdict == SHIP_DELIVERED || r.verdict == SHIP_DATA;

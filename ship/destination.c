@@ -185,8 +185,10 @@ static void secret_changed(struct destination *d)
 
 static void poll_token(struct destination *d)
 {
+	bool had_one = token_line(d->token) != NULL;
 	if (token_poll(d->token)) {
-		secret_changed(d);
+		if (had_one || d->health.state != HEALTH_OK)
+			secret_changed(d);
 		health_probe(&d->health);
 		destination_pump(d);
 	}

@@ -17,7 +17,7 @@
 #include "ship/http_client.h"
 
 /* What is kept of the receiver's words for `status`. */
-#define HEALTH_ANSWER_BYTES 200
+#define HEALTH_ANSWER_BYTES 320
 
 enum health_state { HEALTH_OK = 0, HEALTH_BACKING_OFF, HEALTH_PAUSED };
 

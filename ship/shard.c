@@ -14,6 +14,8 @@
 #define OVERTAKE_AFTER 8
 /* Failed probes with whole batches, where everything is refused, before every other probe is a single sample. */
 #define WITNESS_AFTER 5
+/* The same for a receiver that took something since the start: there are rather some late batches in a row. */
+#define WITNESS_OF_KNOWN_AFTER 2
 /* One in so many failed probes (an even number) takes that sample from the newest batch of all. */
 #define FAR_WITNESS_EVERY 16
 /* Where refused requests leave their good part behind, one batch a minute is narrowed down, to name the culprits. */
@@ -628,7 +630,8 @@ bool shard_send(struct shard *s, bool alone)
 	struct destination *d = s->dest;
 	if (s->busy)
 		return false;
-	if (health_is_rejecting(&d->health) && d->health.failures >= WITNESS_AFTER && d->health.failures % 2 == 0)
+	unsigned witness_after = d->last_success.ms > 0 ? WITNESS_OF_KNOWN_AFTER : WITNESS_AFTER;
+	if (health_is_rejecting(&d->health) && d->health.failures >= witness_after && d->health.failures % 2 == 0)
 		return send_witness(s);
 	if (s->resume.active)
 		return resume_send(s);
