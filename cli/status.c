@@ -123,7 +123,8 @@ static void print_states(const json_t *rows, int width)
 	size_t i;
 	printf("%-*s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", width, "destination", "state", "reason", "write", "series", "queued", "MiB", "oldest", "next try");
 	json_array_foreach(rows, i, o)
-		printf("%-*s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", width, text_of(o, "name"), text_of(o, "state"), text_of(o, "reason"),
+		printf("%-*s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", width, text_of(o, "name"), text_of(o, "state"),
+			json_is_true(json_object_get(o, "refusing")) && !*text_of(o, "reason") ? "refusing" : text_of(o, "reason"),
 			text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), (double)number_of(o, "queued_bytes") / (1 << 20),
 			json_is_true(json_object_get(o, "full")) ? "!" : " ", duration(number_of(o, "oldest_age_ms"), age), duration(number_of(o, "next_probe_in_ms"), next));
 }
