@@ -148,6 +148,8 @@ static void print_answers(const json_t *rows)
 	json_array_foreach(rows, i, o) {
 		const char *answer = text_of(o, "answer");
 		int64_t status = number_of(o, "http_status");
+		if (json_is_true(json_object_get(o, "full")))
+			printf("%s: its queue is full: as on_full says, deliveries get 503 or its newest data is dropped\n", text_of(o, "name"));
 		if (status)
 			printf("%s: HTTP %" PRId64 " %s\n", text_of(o, "name"), status, answer);
 		else if (*answer)
