@@ -5,8 +5,6 @@
 #include "common/receivers.h"
 
 #define LOG_EVERY_MS 60000
-/* How far shards may be apart in the time of their samples; half of the hour after which Prometheus refuses. */
-#define SHARDS_APART_MS 1800000
 #define NARROWING_MS 60000
 /* A destination is said to refuse much until this long after the last time that narrowing down had to wait. */
 #define REFUSING_MS (BUDGET_SLOTS * BUDGET_SLOT_MS)

@@ -15,6 +15,8 @@
 #include "ship/token.h"
 #include "ship/window.h"
 
+/* How far shards may be apart in the time of their samples; half of the hour after which Prometheus refuses. */
+#define SHARDS_APART_MS 1800000
 /* Whole batches refused in a row, without a 2xx in between, before the receiver is taken to refuse everything. */
 #define REFUSED_IN_A_ROW 3
 /* 5xx to the same batch before the batch is suspect. */

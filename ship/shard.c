@@ -77,6 +77,8 @@ static bool must_wait_for_more(struct shard *s, const struct window_limits *l, s
 	}
 	if (samples >= l->samples / PACE_FILL || bytes >= l->bytes / PACE_FILL)
 		return false;
+	if (window_after(s->window, d->receiver->entries[n - 1]->batch.seq)) /* in a backlog: the others will move the horizon */
+		return d->receiver->entries[0]->batch.max_ms > l->until_ms - SHARDS_APART_MS / 2;
 	if (d->pace_timer.at == 0)
 		sp_timer_set(d->loop, &d->pace_timer, wait, destination_pump_again, d);
 	return true;
