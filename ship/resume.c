@@ -106,6 +106,8 @@ static void bury_repeats(struct shard *s)
 	uint64_t batches = 0, samples = 0, seq = 0;
 	while ((e = window_after(s->window, seq)) && e->batch.seq <= s->resume.refused && window_load(s->window, e)) {
 		seq = e->batch.seq;
+		if (!(e->batch.flags & BATCH_MAYBE_DELIVERED))
+			continue;
 		batches++;
 		samples += e->batch.samples;
 		shard_bury(s, e, "maybe_duplicate");
