@@ -6,7 +6,7 @@
 #define SHIP_DRAIN_H
 
 #include "common/conf.h"
-#include "ship/writer.h"
+#include "ship/spool/writer.h"
 
 #define DRAIN_TIMEOUT_MS (3600 * 1000) /* unless told */
 

@@ -15,7 +15,7 @@
 #include "proto/standpipe.pb-c.h"
 #include "proto/plan.h"
 #include "ship/active.h"
-#include "ship/writer.h"
+#include "ship/spool/writer.h"
 
 struct intake;
 

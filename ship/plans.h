@@ -9,7 +9,7 @@
 
 #include "common/keys_dir.h"
 #include "ship/intake.h"
-#include "ship/senders.h"
+#include "ship/send/senders.h"
 
 struct plans;
 

@@ -8,13 +8,13 @@
 #include "common/pages.h"
 #include "common/sock.h"
 #include "ship/active.h"
-#include "ship/connect.h"
+#include "ship/tools/connect.h"
 #include "ship/drain.h"
 #include "ship/intake.h"
 #include "ship/plans.h"
-#include "ship/senders.h"
-#include "ship/spool.h"
-#include "ship/tools.h"
+#include "ship/send/senders.h"
+#include "ship/spool/spool.h"
+#include "ship/tools/tools.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 
 #include "proto/frame.h"
 #include "proto/plan.h"
-#include "ship/writer.h"
+#include "ship/spool/writer.h"
 
 struct store {
 	struct store_request request; /* looks into frame */

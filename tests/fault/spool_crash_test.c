@@ -3,7 +3,7 @@
  * A child stores deliveries and says on a pipe which of them were answered; the parent opens what the child left. */
 #include "common/alloc.h"
 #include "common/log.h"
-#include "ship/edit.h"
+#include "ship/spool/edit.h"
 #include "tests/lib/faulty_vfs.h"
 #include "tests/lib/spool_lib.h"
 

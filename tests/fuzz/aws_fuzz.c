@@ -1,7 +1,7 @@
 /* Any text as an answer of AWS, a shared file, or the path and query of a URL: keys that come out can stand in a header
  * line, a refusal says why, and the same request gets the same signature. */
-#include "ship/aws_grant.h"
-#include "ship/sigv4.h"
+#include "ship/auth/aws_grant.h"
+#include "ship/auth/sigv4.h"
 
 #include "common/alloc.h"
 

@@ -105,7 +105,7 @@ static void later(void (*fn)(void *arg), void *arg)
 	sp_timer_set(f.loop, &f.turn, 0, run_calls, NULL);
 }
 
-/* ---- ship/http_client.h ---- */
+/* ---- ship/send/http_client.h ---- */
 
 struct request {
 	struct sp_timer timer;
@@ -176,7 +176,7 @@ void http_post(struct http_target *t, const char *const *lines, struct sp_bytes 
 	sp_timer_set(f.loop, &r->timer, f.latency_ms, answer_request, r);
 }
 
-/* ---- ship/writer.h ---- */
+/* ---- ship/spool/writer.h ---- */
 
 uint32_t writer_dest_id(struct writer *w, const char *name)
 {

@@ -1,11 +1,11 @@
 /* destination_lib - a world for one destination: a receiver and a spool that are modelled in the place of
- * ship/http_client.c and ship/writer.c, and a loop whose time is simulated, in the place of common/loop.c: it jumps to
+ * ship/send/http_client.c and ship/spool/writer.c, and a loop whose time is simulated, in the place of common/loop.c: it jumps to
  * the next timer. A turn of an hour takes as long as its work. For tests.
  */
 #ifndef TESTS_DESTINATION_LIB_H
 #define TESTS_DESTINATION_LIB_H
 
-#include "ship/destination.h"
+#include "ship/send/destination.h"
 
 #include "proto/remote_write.h"
 

@@ -2,7 +2,7 @@
 #ifndef TESTS_SPOOL_LIB_H
 #define TESTS_SPOOL_LIB_H
 
-#include "ship/spool.h"
+#include "ship/spool/spool.h"
 
 /* Two destinations, "a" and "b", of 4 shards; everything may be changed before the spool is opened. The directory is made. */
 struct settings *spool_settings_new(const char *dir);

@@ -1,5 +1,5 @@
 /* Secrets from files: the header they make, and that a change is seen. */
-#include "ship/auth.h"
+#include "ship/auth/auth.h"
 
 #include "common/alloc.h"
 

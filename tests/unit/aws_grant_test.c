@@ -1,5 +1,5 @@
 /* Access keys out of answers and files of AWS, and nothing out of what only looks like them. */
-#include "ship/aws_grant.h"
+#include "ship/auth/aws_grant.h"
 
 #include "common/alloc.h"
 

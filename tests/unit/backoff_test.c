@@ -1,5 +1,5 @@
 /* Sequences of waits. */
-#include "ship/backoff.h"
+#include "ship/send/backoff.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

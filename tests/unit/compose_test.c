@@ -1,5 +1,5 @@
 /* What one request is made of: batches behind each other, and merged in a backlog. */
-#include "ship/compose.h"
+#include "ship/send/compose.h"
 
 #include "common/alloc.h"
 #include "tests/lib/rw2_oracle.h"

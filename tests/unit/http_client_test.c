@@ -1,5 +1,5 @@
 /* Requests and answers byte for byte, against a small server on the same loop. */
-#include "ship/http_client.h"
+#include "ship/send/http_client.h"
 
 #include "common/alloc.h"
 #include "common/sock.h"

@@ -1,5 +1,5 @@
 /* What is remembered of a receiver's series, and when it is forgotten. */
-#include "ship/known.h"
+#include "ship/send/known.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "ship/ledger.h"
+#include "ship/spool/ledger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

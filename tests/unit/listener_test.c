@@ -1,5 +1,5 @@
 /* The table of the predecessor: region of the stream to listener. */
-#include "ship/listener.h"
+#include "ship/send/listener.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

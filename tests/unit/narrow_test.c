@@ -1,6 +1,6 @@
 /* Narrowing against receivers that are modelled in memory: exactly the bad samples die, in a bounded number of
  * requests. */
-#include "ship/narrow.h"
+#include "ship/send/narrow.h"
 
 #include "common/alloc.h"
 

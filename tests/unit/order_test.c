@@ -1,5 +1,5 @@
 /* Which refusals are those that a longer out-of-order window at the receiver would have taken. */
-#include "ship/order.h"
+#include "ship/send/order.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Counting requests over time. */
-#include "ship/pace.h"
+#include "ship/send/pace.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

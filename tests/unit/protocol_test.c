@@ -1,5 +1,5 @@
 /* When remote write 2.0 is given up, and when a 400 is about data. */
-#include "ship/protocol.h"
+#include "ship/send/protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* AWS' published test suite for Signature Version 4: requests and the signatures they must get. */
-#include "ship/sigv4.h"
+#include "ship/auth/sigv4.h"
 
 #include "common/alloc.h"
 

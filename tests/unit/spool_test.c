@@ -1,10 +1,10 @@
-#include "ship/spool.h"
+#include "ship/spool/spool.h"
 
 #include "common/alloc.h"
 #include "common/metrics.h"
-#include "ship/edit.h"
-#include "ship/sources.h"
-#include "ship/spool_impl.h"
+#include "ship/spool/edit.h"
+#include "ship/spool/sources.h"
+#include "ship/spool/spool_impl.h"
 #include "tests/lib/spool_lib.h"
 
 #include <dirent.h>

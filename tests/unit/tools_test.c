@@ -1,4 +1,4 @@
-#include "ship/tools.h"
+#include "ship/tools/tools.h"
 
 #include "common/alloc.h"
 #include "proto/remote_write.h"

@@ -1,5 +1,5 @@
 /* The policy table: every status, and what Retry-After may look like. */
-#include "ship/verdict.h"
+#include "ship/send/verdict.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

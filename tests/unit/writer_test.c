@@ -1,9 +1,9 @@
-#include "ship/writer.h"
+#include "ship/spool/writer.h"
 
 #include "common/alloc.h"
 #include "common/metrics.h"
-#include "ship/edit.h"
-#include "ship/spool_impl.h"
+#include "ship/spool/edit.h"
+#include "ship/spool/spool_impl.h"
 #include "tests/lib/spool_lib.h"
 
 #include <setjmp.h>

@@ -1,0 +1,138 @@
+/* Rows of `dest`: a number for each name that ever had data, a destination's or a lane's ("DESTINATION/LANE"). */
+#include "ship/spool/spool.h"
+
+#include "common/alloc.h"
+#include "common/lane.h"
+#include "ship/spool/spool_impl.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct named {
+	uint64_t key[2]; /* hash of the name */
+	uint32_t id;
+};
+
+void dests_init(struct spool *sp)
+{
+	sp->names = (struct table){.key_bytes = sizeof(uint64_t[2]), .entry_bytes = sizeof(struct named)};
+	sp->dests = sp_new(struct spool_dest);
+	sp->cap_dests = 1;
+}
+
+void dests_free(struct spool *sp)
+{
+	for (uint32_t d = 1; d <= sp->max_dest; d++)
+		sp_free(sp->dests[d].name);
+	table_free(&sp->names);
+	sp_free(sp->dests);
+	sp_free(sp->changes);
+}
+
+static void hash_name(const char *name, uint64_t key[2])
+{
+	XXH128_hash_t h = XXH3_128bits(name, strlen(name));
+	key[0] = h.low64 | 1; /* no entry is all zeros */
+	key[1] = h.high64;
+}
+
+uint32_t spool_dest_id(const struct spool *sp, const char *name)
+{
+	uint64_t key[2];
+	hash_name(name, key);
+	const struct named *found = table_find(&sp->names, key);
+	return found ? found->id : 0;
+}
+
+const char *spool_dest_name(const struct spool *sp, uint32_t dest)
+{
+	return dest && dest <= sp->max_dest && sp->dests[dest].name ? sp->dests[dest].name : "?";
+}
+
+uint32_t spool_max_dest_id(const struct spool *sp)
+{
+	return sp->max_dest;
+}
+
+struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name)
+{
+	if (id >= sp->cap_dests) {
+		uint32_t cap = id + id / 4 + 1;
+		sp->dests = sp_realloc(sp->dests, cap * sizeof *sp->dests);
+		memset(sp->dests + sp->cap_dests, 0, (cap - sp->cap_dests) * sizeof *sp->dests);
+		sp->changes = sp_realloc(sp->changes, cap * sizeof *sp->changes);
+		sp->cap_dests = cap;
+	}
+	if (id > sp->max_dest)
+		sp->max_dest = id;
+	struct spool_dest *d = &sp->dests[id];
+	uint64_t key[2];
+	d->name = sp_strndup(name.p, name.n);
+	hash_name(d->name, key);
+	((struct named *)table_put(&sp->names, key))->id = id;
+	return d;
+}
+
+void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of)
+{
+	struct spool_dest *d = &sp->dests[lane], *whole = &sp->dests[of];
+	d->parent = of;
+	d->shards = whole->shards;
+	d->settings = whole->settings;
+	whole->n_lanes++;
+	whole->lanes_bytes += d->totals.bytes;
+}
+
+/* The newest rows, which a rollback takes away. */
+void dests_forget_made(struct spool *sp)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < sp->n_changes; i++)
+		if (sp->changes[i] <= sp->max_dest - sp->tx.n_made)
+			sp->changes[kept++] = sp->changes[i];
+	sp->n_changes = kept;
+	for (; sp->tx.n_made; sp->tx.n_made--) {
+		struct spool_dest *d = &sp->dests[sp->max_dest--];
+		uint64_t key[2];
+		hash_name(d->name, key);
+		table_remove(&sp->names, table_find(&sp->names, key));
+		sp->dests[d->parent].n_lanes--;
+		sp_free(d->name);
+		*d = (struct spool_dest){0};
+	}
+}
+
+/* ---- lanes ---- */
+
+static uint32_t lane_find(struct spool *sp, uint32_t dest, const char *lane, bool make)
+{
+	char name[DEST_NAME_BYTES];
+	snprintf(name, sizeof name, "%s/%s", sp->dests[dest].name, lane);
+	uint32_t id = spool_dest_id(sp, name);
+	if (id || !make)
+		return id;
+	id = sp->max_dest + 1;
+	dest_add(sp, id, sp_str(name));
+	dest_adopt_lane(sp, id, dest);
+	sp->tx.n_made++;
+	db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
+	    DB_ARGS(db_int(id), db_text(name), db_int(sp->dests[id].shards)));
+	return id;
+}
+
+uint32_t spool_lane(struct spool *sp, uint32_t dest, const char *name, bool make, const char **reason)
+{
+	const struct spool_dest *d = &sp->dests[dest];
+	const struct dest_settings *s = d->settings;
+	const char *lane = lane_of(s, name);
+	uint32_t id = lane ? lane_find(sp, dest, lane, false) : 0;
+	*reason = NULL;
+	if (id)
+		return id;
+	if (lane && d->n_lanes < s->lanes_max && sp->max_dest < DEST_ID_MAX)
+		return lane_find(sp, dest, lane, make);
+	if (s->lanes_default)
+		return lane_find(sp, dest, s->lanes_default, make);
+	*reason = lane ? "lane_limit" : "bad_lane";
+	return 0;
+}

@@ -1,0 +1,115 @@
+/* Ship's side of the tools: rows are read and changed on the database thread, between or within its commits. */
+#include "ship/tools/tools_impl.h"
+
+#include "common/alloc.h"
+#include "ship/spool/inspect.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *const tools_verbs[TOOLS_VERBS] = {"ls", "show", "body", "purge", "replay"};
+
+struct question {
+	enum inspect_table table;
+	enum tools_verb verb;
+	struct pick pick;
+	char after[64];
+	struct sp_buf answer;
+	enum sp_status status;
+	struct sp_why why;
+	struct sp_admin_token *token;
+	struct edit edit; /* of a purge or a replay */
+};
+
+enum sp_status tools_look(struct spool *sp, enum inspect_table t, enum tools_verb verb, const struct pick *pick, const char *after,
+	struct sp_buf *out, struct sp_why *why)
+{
+	enum sp_status status = verb == TOOLS_LS ? inspect_list(sp, t, pick, after, out, why)
+						 : inspect_row(sp, t, pick->id, verb == TOOLS_BODY, out, why);
+	return status == SP_OK && !sp_buf_ok(out) ? sp_fail(why, SP_NO_MEM, "no memory for the answer") : status;
+}
+
+static void look_up(struct spool *sp, void *arg)
+{
+	struct question *q = arg;
+	q->status = tools_look(sp, q->table, q->verb, &q->pick, q->after, &q->answer, &q->why);
+}
+
+static void reply(void *arg)
+{
+	struct question *q = arg;
+	int http = q->status == SP_OK ? 200 : q->status == SP_NOT_FOUND ? 404 : q->status == SP_BAD_DATA ? 400 : 500;
+	const char *type = http != 200		   ? "text/plain; charset=utf-8"
+			   : q->verb == TOOLS_BODY ? "application/octet-stream"
+						   : "application/json";
+	sp_admin_reply(&q->token, http, type, http == 200 ? sp_buf_view(&q->answer) : sp_str(q->why.text));
+	sp_buf_free(&q->answer);
+	sp_free(q);
+}
+
+void tools_edit_json(const struct edit *e, struct sp_buf *out)
+{
+	sp_buf_printf(out, "{\"rows\": %" PRIu64 ", \"samples\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"refusal\": ", e->rows,
+		e->samples, e->refused);
+	sp_buf_json(out, sp_str(e->refused ? e->refusal : ""));
+	sp_buf_printf(out, ", \"last\": \"%s\", \"more\": %s}\n", e->last, e->more ? "true" : "false");
+}
+
+static void edited(void *arg)
+{
+	struct question *q = arg;
+	q->status = q->edit.status;
+	q->why = q->edit.why;
+	tools_edit_json(&q->edit, &q->answer);
+	reply(q);
+}
+
+static void fill_pick(const struct sp_admin_request *req, struct pick *p)
+{
+	char before[32] = "0";
+	(void)sp_admin_param(req, "id", p->id, sizeof p->id);
+	(void)sp_admin_param(req, "reason", p->reason, sizeof p->reason);
+	(void)sp_admin_param(req, "key", p->key, sizeof p->key);
+	(void)sp_admin_param(req, "destination", p->destination, sizeof p->destination);
+	(void)sp_admin_param(req, "before", before, sizeof before);
+	p->before_ms = strtoll(before, NULL, 10);
+}
+
+/* /TABLE/VERB?id=...&reason=...: GET looks, POST changes. */
+static int serve(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *unused,
+    const char **content_type)
+{
+	bool is_post = sp_eq(req->method, SP_LIT("POST"));
+	(void)unused, (void)content_type;
+	for (unsigned i = 0; i < INSPECT_TABLES * TOOLS_VERBS; i++) {
+		enum inspect_table table = i / TOOLS_VERBS;
+		enum tools_verb verb = i % TOOLS_VERBS;
+		char path[64];
+		snprintf(path, sizeof path, "/%s/%s", inspect_name(table), tools_verbs[verb]);
+		if (!sp_eq(req->path, sp_str(path)) || (verb == TOOLS_REPLAY && table != INSPECT_DEADLETTER))
+			continue;
+		if (is_post != (verb >= TOOLS_PURGE))
+			return 405;
+		struct question *q = sp_new(struct question);
+		*q = (struct question){.table = table, .verb = verb, .token = token};
+		fill_pick(req, &q->pick);
+		(void)sp_admin_param(req, "after", q->after, sizeof q->after);
+		if (!is_post) {
+			writer_query(arg, look_up, reply, q);
+			return 0;
+		}
+		q->edit = (struct edit){.verb = verb == TOOLS_PURGE ? EDIT_PURGE : EDIT_REPLAY, .table = table, .pick = q->pick};
+		memcpy(q->edit.after, q->after, sizeof q->edit.after);
+		writer_edit(arg, &q->edit, edited, q);
+		return 0;
+	}
+	return 404;
+}
+
+void tools_routes(struct sp_admin *a, struct writer *w)
+{
+	sp_admin_route(a, "/spool/", false, serve, w);
+	sp_admin_route(a, "/quarantine/", false, serve, w);
+	sp_admin_route(a, "/deadletter/", false, serve, w);
+}
