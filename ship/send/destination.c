@@ -5,6 +5,8 @@
 #include "common/receivers.h"
 
 #define LOG_EVERY_MS 60000
+/* After a 413 requests are half as big, and grow again by a tenth in this time. */
+#define MAX_BYTES_GROW_MS 3600000
 #define NARROWING_MS 60000
 /* A destination is said to refuse much until this long after the last time that narrowing down had to wait. */
 #define REFUSING_MS (BUDGET_SLOTS * BUDGET_SLOT_MS)
@@ -75,6 +77,23 @@ void destination_failed(struct destination *d, uint64_t epoch, struct ship_rulin
 		return;
 	}
 	health_failed(&d->health, epoch, r, a);
+}
+
+void destination_learn_max_bytes(struct destination *d, size_t bytes)
+{
+	struct receiver *r = d->receiver;
+	r->max_bytes = bytes < r->max_bytes ? bytes : r->max_bytes;
+	r->max_bytes_at = sp_loop_now(d->loop);
+}
+
+void destination_grow_max_bytes(struct destination *d)
+{
+	struct receiver *r = d->receiver;
+	size_t configured = (size_t)d->settings->max_bytes, more = r->max_bytes + r->max_bytes / 10;
+	if (r->max_bytes >= configured || sp_loop_now(d->loop).ms - r->max_bytes_at.ms < MAX_BYTES_GROW_MS)
+		return;
+	r->max_bytes = more < configured ? more : configured;
+	r->max_bytes_at = sp_loop_now(d->loop);
 }
 
 void destination_refuses(struct destination *d, bool refuses)

@@ -1,4 +1,4 @@
-/* destination_impl - what destination.c and shard.c share, and nobody else includes. */
+/* destination_impl - what destination.c, shard.c, shard_narrow.c, witness.c and resume.c share, and nobody else includes. */
 #ifndef SHIP_DESTINATION_IMPL_H
 #define SHIP_DESTINATION_IMPL_H
 
@@ -133,6 +133,10 @@ void destination_unconfirmed(struct destination *d, uint64_t sent, uint64_t writ
 void destination_accepted(struct destination *d, uint64_t epoch);
 void destination_failed(struct destination *d, uint64_t epoch, struct ship_ruling r, const struct http_answer *a);
 
+/* So many bytes in one request were too many, so it is said; and, now and then, it may be more again. */
+void destination_learn_max_bytes(struct destination *d, size_t bytes);
+void destination_grow_max_bytes(struct destination *d);
+
 /* It refuses so much that narrowing it down waits; or it does so no longer. */
 void destination_refuses(struct destination *d, bool refuses);
 
@@ -145,13 +149,35 @@ bool shard_is_idle(const struct shard *s); /* nothing waits, nothing is out: it 
 bool shard_send(struct shard *s, bool alone);
 /* The batch with this seq has left the spool. */
 void shard_forget(struct shard *s, uint64_t seq);
-/* For resume.c: a request of s->block; the batch waits to be narrowed down; it becomes a dead letter, refused as the last one. */
-void shard_post_part(struct shard *s, enum request_kind kind, uint64_t seq);
-void shard_step_aside(struct shard *s, struct entry *e);
-void shard_bury(struct shard *s, struct entry *e, const char *reason);
+/* A request of s->block, which is a part of the batch seq. attempt: how often that failed before. */
+void shard_post_part(struct shard *s, enum request_kind kind, uint64_t seq, unsigned attempt);
+/* What became of n batches in a row: they leave the spool, not yet the window. */
+void shard_settle(struct shard *s, const struct batch *batches, size_t n, uint64_t delivered, const struct dead_letter *dead, size_t n_dead);
+/* The whole batch becomes a dead letter, and leaves the window. */
+void shard_bury(struct shard *s, struct entry *e, const char *reason, int status, struct sp_bytes words);
 /* Forgets refusals: those batches are sent anew. */
 void shard_forget_refusals(struct shard *s);
 /* Its request ends without an answer. */
 void shard_abandon(struct shard *s);
+
+/* shard_narrow.c */
+/* A single batch is refused, or suspect: it will be narrowed down. */
+void shard_refused(struct shard *s, const struct http_answer *a, struct ship_ruling r);
+/* The batch steps aside to be narrowed down. */
+void shard_step_aside(struct shard *s, struct entry *e);
+/* Begins with the oldest of those; false when there is none. */
+bool shard_narrow_begin(struct shard *s);
+/* Sends the next piece. True when the shard is busy with it or must wait; false when another batch may go out. */
+bool shard_narrow_send(struct shard *s);
+/* True when the answer to a piece was about data. */
+bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r);
+void shard_narrow_end(struct shard *s);
+/* 429 and 5xx turned out to be about data lately. */
+bool destination_load_is_data(const struct destination *d);
+
+/* witness.c */
+/* One sample of a newer batch: should the oldest batches all be bad, this shows that the receiver is not. What it overtakes are older
+ * samples of that one series only, within the horizon first, because beyond it would outdate all that waits. */
+bool shard_send_witness(struct shard *s);
 
 #endif

@@ -76,7 +76,7 @@ static void noted(void *arg)
 		s->block = sp_buf_view(&s->witness);
 		s->samples = 1;
 		s->seqs[0] = e->batch.seq;
-		shard_post_part(s, REQUEST_RESUME, e->batch.seq);
+		shard_post_part(s, REQUEST_RESUME, e->batch.seq, 0);
 		return;
 	}
 	if (r->heard)
@@ -110,7 +110,7 @@ static void bury_repeats(struct shard *s)
 			continue;
 		batches++;
 		samples += e->batch.samples;
-		shard_bury(s, e, "maybe_duplicate");
+		shard_bury(s, e, "maybe_duplicate", s->refusal_status, sp_buf_view(&s->refusal));
 	}
 	sp_log(SP_LOG_WARN, "shard.resumed", sp_f_str("destination", s->dest->name), sp_f_u64("shard", s->index),
 	    sp_f_u64("batches", batches), sp_f_u64("dead_lettered", samples),

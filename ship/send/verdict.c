@@ -57,3 +57,8 @@ bool ship_answer_is_suspicious(enum ship_transport transport, int status)
 	return transport == SHIP_ANSWERED && status >= 500 && status <= 599 && status != 501 && status != 503 &&
 	       status != 505 && status != 529;
 }
+
+bool ship_answer_is_not_now(enum ship_transport transport, enum ship_verdict verdict)
+{
+	return transport == SHIP_ANSWERED && (verdict == SHIP_KEEP || verdict == SHIP_UNREACHABLE);
+}

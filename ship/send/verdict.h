@@ -38,5 +38,7 @@ struct ship_ruling ship_rule(enum ship_transport transport, int status, int64_t 
 /* Some receivers answer 500 to data they should refuse with 400 (Prometheus 2.42: one sample older than its window).
  * Such an answer again and again to the same batch makes the batch suspect. 503 and 529 always speak of load. */
 bool ship_answer_is_suspicious(enum ship_transport transport, int status);
+/* 429 and 5xx: somebody was there, and would not. */
+bool ship_answer_is_not_now(enum ship_transport transport, enum ship_verdict verdict);
 
 #endif
