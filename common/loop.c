@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -24,43 +23,28 @@ struct sp_source {
 };
 
 struct sp_loop {
-	int epoll, wake_fd, signal_fd;
+	int epoll, signal_fd;
 	bool stopped, stop_seen;
 	struct sp_mono now;
 	struct sp_source *zmq_sources, *dead;
 	bool zmq_changed; /* one of zmq_sources went: a walk over the list must end */
 	struct sp_timer **heap;
 	size_t timers, heap_cap;
-	void (*on_wake)(void *arg);
-	void *wake_arg;
 	void (*on_turn)(void *arg);
 	void *turn_arg;
 	void (*on_stop)(void *arg);
 	void (*on_reload)(void *arg);
 	void *signal_arg;
-	struct sp_source *wake_source, *signal_source;
+	struct sp_source *signal_source;
 };
-
-static void woken(void *arg, uint32_t events)
-{
-	struct sp_loop *l = arg;
-	uint64_t count;
-	(void)events;
-	while (read(l->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
-		;
-	if (l->on_wake)
-		l->on_wake(l->wake_arg);
-}
 
 struct sp_loop *sp_loop_new(void)
 {
 	struct sp_loop *l = sp_new(struct sp_loop);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
-	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->signal_fd = -1;
-	SP_BUG_IF(l->epoll < 0 || l->wake_fd < 0);
+	SP_BUG_IF(l->epoll < 0);
 	l->now = sp_mono_now();
-	l->wake_source = sp_loop_fd(l, l->wake_fd, EPOLLIN, woken, l);
 	return l;
 }
 
@@ -78,11 +62,9 @@ void sp_loop_free(struct sp_loop **lp)
 	struct sp_loop *l = *lp;
 	if (!l)
 		return;
-	sp_source_free(&l->wake_source);
 	sp_source_free(&l->signal_source);
 	free_dead(l);
 	close(l->epoll);
-	close(l->wake_fd);
 	if (l->signal_fd >= 0)
 		close(l->signal_fd);
 	sp_free(l->heap);
@@ -267,19 +249,6 @@ void sp_loop_run(struct sp_loop *l)
 void sp_loop_stop(struct sp_loop *l)
 {
 	l->stopped = true;
-}
-
-void sp_loop_wake(struct sp_loop *l)
-{
-	uint64_t one = 1;
-	while (write(l->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-		;
-}
-
-void sp_loop_on_wake(struct sp_loop *l, void (*fn)(void *arg), void *arg)
-{
-	l->on_wake = fn;
-	l->wake_arg = arg;
 }
 
 void sp_loop_on_turn(struct sp_loop *l, void (*fn)(void *arg), void *arg)

@@ -3,7 +3,7 @@
  * ZMQ_FD is edge-triggered and says nothing about direction, so after every turn, and before it sleeps, the loop re-reads
  * ZMQ_EVENTS of each registered socket; a socket that still has input after its callback gets another call in the next turn,
  * which starts without waiting. Callbacks must take a bounded number of messages per call.
- * One thread per loop; only sp_loop_wake may be called from another thread or a signal handler.
+ * One thread per loop.
  * Callbacks may register and unregister anything, themselves included.
  */
 #ifndef SP_LOOP_H
@@ -20,9 +20,6 @@ void sp_loop_free(struct sp_loop **l);
 /* Runs until sp_loop_stop. */
 void sp_loop_run(struct sp_loop *l);
 void sp_loop_stop(struct sp_loop *l);
-/* Makes the loop call the wake function (if set) in its next turn. Any thread, async-signal-safe. */
-void sp_loop_wake(struct sp_loop *l);
-void sp_loop_on_wake(struct sp_loop *l, void (*fn)(void *arg), void *arg);
 /* Called once per turn after all events, before sleeping: the place for commit-then-reply work and batched sends. */
 void sp_loop_on_turn(struct sp_loop *l, void (*fn)(void *arg), void *arg);
 

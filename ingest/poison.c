@@ -37,11 +37,6 @@ void poison_free(struct poison **p)
 	*p = NULL;
 }
 
-void poison_limit(struct poison *p, int64_t per_hour)
-{
-	p->per_hour = per_hour;
-}
-
 static struct body *find(const struct poison *p, const uint8_t key[16])
 {
 	for (size_t i = 0; i < p->n; i++)

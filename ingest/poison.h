@@ -19,7 +19,6 @@ enum poison_verdict { POISON_NONE = 0, POISON_SUSPECT /* alone */, POISON_SET_AS
 
 struct poison *poison_new(int64_t per_hour);
 void poison_free(struct poison **p);
-void poison_limit(struct poison *p, int64_t per_hour);
 /* A worker died with this body in it. */
 void poison_death(struct poison *p, const uint8_t key[16], bool alone);
 /* A worker completed this body: it is cleared, and the workers have shown that they work. */

@@ -22,14 +22,13 @@ struct ready_answer {
 
 struct pool {
 	struct sp_loop *loop;
+	const struct settings *settings;
 	struct workers *workers;
 	struct poison *poison;
 	struct sp_timer tick, soon;
 	struct jobs jobs;
 	bool suspect_running;
 	uint64_t next_id;
-	int64_t deadline_ms;
-	uint64_t max_body;
 	struct ready_answer *ready;
 	struct body *lent;     /* of jobs that have ended */
 	uint8_t (*recent)[16]; /* slot by hash; a newer key replaces an older one: the ledger in ship is the truth */
@@ -164,7 +163,7 @@ static void fill_job(const struct pool *p, const struct job *j, Standpipe__Job *
 	m->replayed = d->replayed;
 	m->received_ms = d->received_ms;
 	m->common_attributes = (ProtobufCBinaryData){d->common_attributes_n, (uint8_t *)d->common_attributes};
-	m->max_inflated = p->max_body;
+	m->max_inflated = (uint64_t)p->settings->ingest_max_body;
 }
 
 /* On SP_OK the job has left its queue; on SP_NOT_FOUND the worker is no more. */
@@ -356,6 +355,12 @@ static void answer_soon(struct pool *p, struct delivery *d, const struct outcome
 	p->ready = a;
 }
 
+static void begin_deadline(struct pool *p, struct job *j)
+{
+	j->due_ms = sp_loop_now(p->loop).ms + p->settings->ingest_deadline;
+	sp_timer_set(p->loop, &j->deadline, p->settings->ingest_deadline, deadline_passed, j);
+}
+
 static void job_new(struct pool *p, struct delivery *d, enum poison_verdict verdict)
 {
 	struct job *j = sp_new(struct job);
@@ -363,14 +368,13 @@ static void job_new(struct pool *p, struct delivery *d, enum poison_verdict verd
 	    .pool = p,
 	    .delivery = d,
 	    .alone = verdict != POISON_NONE,
-	    .set_aside = verdict == POISON_SET_ASIDE,
-	    .due_ms = sp_loop_now(p->loop).ms + p->deadline_ms};
+	    .set_aside = verdict == POISON_SET_ASIDE};
 	if (j->set_aside)
 		poison_set_aside(p->poison, sp_loop_now(p->loop).ms);
 	j->body = body_take(d);
 	jobs_add(&p->jobs, j);
 	job_wait(j, d);
-	sp_timer_set(p->loop, &j->deadline, p->deadline_ms, deadline_passed, j);
+	begin_deadline(p, j);
 	jobs_queue(&p->jobs, j, false);
 }
 
@@ -381,10 +385,8 @@ void pool_submit(struct pool *p, struct delivery *d)
 	if (recent_has(p, d->key)) {
 		answer_soon(p, d, &known_already);
 	} else if (j) {
-		if (!job_is_awaited(j)) { /* its first deadline has passed: the repeat has its own */
-			j->due_ms = sp_loop_now(p->loop).ms + p->deadline_ms;
-			sp_timer_set(p->loop, &j->deadline, p->deadline_ms, deadline_passed, j);
-		}
+		if (!job_is_awaited(j)) /* its first deadline has passed: the repeat has its own */
+			begin_deadline(p, j);
 		job_wait(j, d);
 		delivery_free(&d);
 	} else if (verdict == POISON_WORKERS_ILL) {
@@ -462,9 +464,8 @@ struct pool *pool_new(struct sp_loop *l, void *zmq, const struct settings *s, st
 	struct pool *p = sp_new(struct pool);
 	const struct workers_events events = {.done = on_done, .changed = on_changed, .gone = on_gone, .arg = p};
 	*p = (struct pool){.loop = l,
+	    .settings = s,
 	    .poison = poison_new(s->ingest_poison_per_hour),
-	    .max_body = (uint64_t)s->ingest_max_body,
-	    .deadline_ms = s->ingest_deadline,
 	    .recent = sp_alloc(RECENT_KEYS * sizeof p->recent[0])};
 	frame_random((uint8_t *)&p->next_id, sizeof p->next_id); /* no number of a former ingest is used again */
 	if (workers_new(l, zmq, s, &events, &p->workers, why) != SP_OK) {
@@ -509,12 +510,6 @@ void pool_free(struct pool **pp)
 	poison_free(&p->poison);
 	sp_free(p->recent);
 	sp_free(p);
-}
-
-void pool_reload(struct pool *p, const struct settings *s)
-{
-	p->deadline_ms = s->ingest_deadline;
-	poison_limit(p->poison, s->ingest_poison_per_hour);
 }
 
 void pool_stop(struct pool *p)

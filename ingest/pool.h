@@ -45,10 +45,9 @@ struct delivery {
 
 struct pool;
 
-struct pool *pool_new(struct sp_loop *l, void *zmq, const struct settings *s, struct sp_why *why); /* NULL: why */
+/* The settings must outlive it. NULL: why. */
+struct pool *pool_new(struct sp_loop *l, void *zmq, const struct settings *s, struct sp_why *why);
 void pool_free(struct pool **p);
-/* A new configuration: deadline and poison limit from now on. */
-void pool_reload(struct pool *p, const struct settings *s);
 /* NULL when a delivery of body_bytes (0: unknown) by the access key of this name (NULL: none) can be taken now, else the
  * refusal to answer before reading the body: 503 E_STARTING, E_STORE, E_BUSY, E_SHUTDOWN, or 401 E_TOKEN. */
 const struct outcome *pool_refuses(const struct pool *p, const char *key_name, size_t body_bytes);

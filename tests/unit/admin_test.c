@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -59,9 +60,12 @@ static int on_later(void *arg, const struct sp_admin_request *req, struct sp_adm
 	return 0;
 }
 
-static void stop(void *arg)
+static int end[2]; /* a pipe: its closed end stops the loop */
+static struct sp_source *end_source;
+
+static void stop(void *arg, uint32_t events)
 {
-	(void)arg;
+	(void)arg, (void)events;
 	sp_loop_stop(loop);
 }
 
@@ -98,7 +102,9 @@ static int setup(void **state)
 	snprintf(address, sizeof address, "127.0.0.1:%d", tcp_port);
 	if (sp_admin_listen_unix(admin, path, &why) != SP_OK || sp_admin_listen_tcp(admin, address, &why) != SP_OK)
 		return -1;
-	sp_loop_on_wake(loop, stop, NULL);
+	if (pipe(end) != 0)
+		return -1;
+	end_source = sp_loop_fd(loop, end[0], EPOLLIN, stop, NULL);
 	return pthread_create(&thread, NULL, run, NULL);
 }
 
@@ -106,8 +112,10 @@ static int teardown(void **state)
 {
 	(void)state;
 	char lock[112];
-	sp_loop_wake(loop);
+	close(end[1]);
 	pthread_join(thread, NULL);
+	sp_source_free(&end_source);
+	close(end[0]);
 	sp_admin_free(&admin);
 	sp_loop_free(&loop);
 	unlink(path);

@@ -130,22 +130,6 @@ static void a_source_freed_in_its_turn_is_not_called(void **state)
 	close(fds[0]), close(fds[1]), close(twin);
 }
 
-static void woken(void *arg)
-{
-	note(arg);
-	sp_loop_stop(loop);
-}
-
-static void a_wake_before_the_run_is_not_lost(void **state)
-{
-	(void)state;
-	sp_loop_on_wake(loop, woken, name("w"));
-	sp_loop_wake(loop);
-	sp_loop_wake(loop);
-	sp_loop_run(loop);
-	assert_string_equal(seen, "w");
-}
-
 /* Two sockets; messages come one per callback, and each answer is sent from inside the loop: that eats edges. */
 #define ROUNDS 200
 static void *left, *right;
@@ -215,7 +199,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(timers_run_in_order_of_time, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_timer_of_0_ms_does_not_starve_descriptors, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_source_freed_in_its_turn_is_not_called, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_wake_before_the_run_is_not_lost, setup, teardown),
 	    cmocka_unit_test_setup_teardown(no_message_waits_for_an_edge_that_a_send_took, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,7 +250,6 @@ static void at_the_deadline_the_answer_is_slow_and_the_late_commit_is_found(void
 	struct answer queued = {0}, sent = {0}, again = {0};
 	(void)state;
 	stage.settings.ingest_deadline = 50;
-	pool_reload(pool, &stage.settings);
 	submit(&queued, "queued", 10); /* no worker yet */
 	expect_answer(&queued, 503, "E_SLOW", "slow");
 	assert_true(pool_idle(pool));
@@ -272,14 +271,12 @@ static void slowness_never_sends_a_job_twice(void **state)
 	struct answer a = {0}, again = {0};
 	(void)state;
 	stage.settings.ingest_deadline = 50;
-	pool_reload(pool, &stage.settings);
 	worker_comes(&w);
 	submit(&a, "k", 10);
 	struct frame_header job = peer_expect(&w, FRAME_JOB)->header;
 	worker_comes(&idle);
 	expect_answer(&a, 503, "E_SLOW", "slow");
 	stage.settings.ingest_deadline = 20000;
-	pool_reload(pool, &stage.settings);
 	submit(&again, "k", 10);
 	assert_true(peer_hears_nothing(&idle, 50));
 	worker_says(&w, job, STANDPIPE__DONE__STATUS__ACCEPTED);
@@ -477,8 +474,11 @@ static void not_more_bodies_than_allowed_are_set_aside(void **state)
 	struct peer w;
 	struct answer good = {0}, bad = {0};
 	(void)state;
+	pool_free(&pool);
+	stage_close(&stage);
+	stage_open(&stage);
 	stage.settings.ingest_poison_per_hour = 0;
-	pool_reload(pool, &stage.settings);
+	pool = pool_new(stage.loop, stage.zmq, &stage.settings, NULL);
 	submit(&bad, "bad", 10);
 	dies_with("bad");
 	submit(&good, "good", 10);
