@@ -16,7 +16,7 @@ static enum sp_status add(struct accounts *a, const struct conf_entry *e, struct
 		return sp_fail(why, SP_CONFIG, "%s: \"%.80s\" is not the id of an account", e->origin, e->path);
 	if (e->kind == CONF_NULL && !dot)
 		return SP_OK;
-	if (!dot || e->kind != CONF_SCALAR || !label_name_ok(dot + 1))
+	if (!dot || e->kind != CONF_SCALAR || !label_name_ok(sp_str(dot + 1)))
 		return sp_fail(why, SP_CONFIG, "%s: %.120s: right is ACCOUNT_ID: {LABEL: VALUE}, a label of letters, digits and _",
 		    e->origin, e->path);
 	/* The entries of one account stand together. */

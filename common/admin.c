@@ -191,7 +191,7 @@ static const struct route *route_find(const struct conn *c, struct sp_bytes path
 	for (size_t i = 0; i < c->admin->n_routes; i++) {
 		const struct route *r = &c->admin->routes[i];
 		struct sp_bytes p = sp_str(r->path);
-		bool below = p.n > 1 && p.p[p.n - 1] == '/' && path.n > p.n && memcmp(path.p, p.p, p.n) == 0;
+		bool below = p.n > 1 && sp_ends(p, SP_LIT("/")) && path.n > p.n && sp_starts(path, p);
 		if ((below || sp_eq(p, path)) && (r->public || !c->public_only))
 			return r;
 	}
@@ -253,8 +253,7 @@ static bool body_length(struct sp_bytes head, size_t *n)
 			return false;
 		if (!sp_eq_nocase(name, SP_LIT("Content-Length")))
 			continue;
-		while (line.n && line.p[0] == ' ')
-			line.p++, line.n--;
+		line = sp_trim(line);
 		if (line.n == 0 || line.n > 9)
 			return false;
 		for (size_t v = *n = 0; v < line.n; v++) {
@@ -280,7 +279,7 @@ static void conn_parse(struct conn *c)
 	if (!take_until(&head, "\r\n", &line))
 		line = head, head.n = 0;
 	if (!take_until(&line, " ", &req.method) || !take_until(&line, " ", &target) || target.n == 0 ||
-	    target.p[0] != '/' || line.n < 5 || memcmp(line.p, "HTTP/", 5) != 0 || !body_length(head, &n)) {
+	    target.p[0] != '/' || !sp_starts(line, SP_LIT("HTTP/")) || !body_length(head, &n)) {
 		plain_answer(c, 400, "not a request this server knows\n");
 		return;
 	}
@@ -291,8 +290,7 @@ static void conn_parse(struct conn *c)
 	if (!sp_take_n(&rest, n, &req.body))
 		return;
 	req.query = target;
-	if (!take_until(&req.query, "?", &req.path))
-		req.path = target, req.query.n = 0;
+	(void)sp_take_part(&req.query, '?', &req.path);
 	dispatch(c, &req);
 }
 
@@ -377,11 +375,8 @@ static int hex(uint8_t c)
 bool sp_admin_param(const struct sp_admin_request *req, const char *name, char *out, size_t n)
 {
 	struct sp_bytes rest = req->query, pair, key;
-	while (rest.n) {
-		if (!take_until(&rest, "&", &pair))
-			pair = rest, rest.n = 0;
-		if (!take_until(&pair, "=", &key))
-			key = pair, pair.n = 0;
+	while (sp_take_part(&rest, '&', &pair)) {
+		(void)sp_take_part(&pair, '=', &key);
 		if (!sp_eq(key, sp_str(name)))
 			continue;
 		size_t at = 0;

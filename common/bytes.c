@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -10,18 +11,52 @@
 
 bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b)
 {
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		uint8_t x = a.p[i], y = b.p[i];
-		if (x >= 'A' && x <= 'Z')
-			x |= 0x20;
-		if (y >= 'A' && y <= 'Z')
-			y |= 0x20;
-		if (x != y)
+	size_t i = 0;
+	while (a.n == b.n && i < a.n && tolower(a.p[i]) == tolower(b.p[i]))
+		i++;
+	return a.n == b.n && i == a.n;
+}
+
+bool sp_is_name(struct sp_bytes s, bool colon)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!isalnum(s.p[i]) && s.p[i] != '_' && !(colon && s.p[i] == ':'))
 			return false;
-	}
-	return true;
+	return s.n > 0 && !isdigit(s.p[0]);
+}
+
+size_t sp_utf8_len(struct sp_bytes s)
+{
+	uint8_t a = s.p[0], low = 0x80, high = 0xbf;
+	size_t n = a < 0x80 ? 1 : a < 0xc2 ? 0 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : a < 0xf5 ? 4 : 0;
+	if (n < 2)
+		return n;
+	if (a == 0xe0)
+		low = 0xa0;
+	else if (a == 0xed)
+		high = 0x9f;
+	else if (a == 0xf0)
+		low = 0x90;
+	else if (a == 0xf4)
+		high = 0x8f;
+	if (s.n < n || s.p[1] < low || s.p[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if ((s.p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+bool sp_take_part(struct sp_bytes *in, char separator, struct sp_bytes *out)
+{
+	struct sp_bytes all = *in;
+	const uint8_t *end = all.n ? memchr(all.p, separator, all.n) : NULL;
+	if (end)
+		*in = sp_bytes(end + 1, all.n - (size_t)(end + 1 - all.p));
+	else
+		in->n = 0;
+	*out = sp_bytes(all.p, end ? (size_t)(end - all.p) : all.n);
+	return all.n > 0;
 }
 
 /* Only the last "*" is ever tried again: what an earlier one took cannot help, the last takes whatever is left over. */
@@ -119,29 +154,11 @@ void sp_buf_printf(struct sp_buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
-/* Length of the valid UTF-8 sequence at s, or 0. Overlong forms, surrogates and values over U+10FFFF are not valid. */
-static size_t utf8_len(struct sp_bytes s)
-{
-	uint8_t c = s.p[0];
-	if (c < 0x80)
-		return 1;
-	size_t n = c >= 0xf0 && c <= 0xf4 ? 4 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xc2 && c < 0xe0 ? 2 : 0;
-	if (n == 0 || s.n < n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s.p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((c == 0xe0 && s.p[1] < 0xa0) || (c == 0xed && s.p[1] > 0x9f) || (c == 0xf0 && s.p[1] < 0x90) ||
-	    (c == 0xf4 && s.p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 void sp_buf_json(struct sp_buf *b, struct sp_bytes s)
 {
 	sp_buf_u8(b, '"');
 	while (s.n) {
-		size_t n = utf8_len(s);
+		size_t n = sp_utf8_len(s);
 		uint8_t c = s.p[0];
 		if (n == 0)
 			sp_buf_str(b, "\xef\xbf\xbd"), n = 1;

@@ -52,6 +52,24 @@ static inline struct sp_bytes sp_trim(struct sp_bytes s)
 	return s;
 }
 
+static inline bool sp_starts(struct sp_bytes s, struct sp_bytes head)
+{
+	return s.n >= head.n && sp_eq((struct sp_bytes){s.p, head.n}, head);
+}
+
+static inline bool sp_ends(struct sp_bytes s, struct sp_bytes tail)
+{
+	return s.n >= tail.n && sp_eq((struct sp_bytes){s.p + (s.n - tail.n), tail.n}, tail);
+}
+
+/* May a label or, with the colon, a metric have this name? Prometheus: [a-zA-Z_][a-zA-Z0-9_]* */
+bool sp_is_name(struct sp_bytes s, bool colon);
+/* Length of the UTF-8 sequence that s begins with; 0 when there is none (RFC 3629: no overlong forms, no surrogates). */
+size_t sp_utf8_len(struct sp_bytes s);
+/* The part up to the separator, which is skipped, or all that is left. False, and an empty part, when nothing is. out may be in,
+ * which is cut then. */
+bool sp_take_part(struct sp_bytes *in, char separator, struct sp_bytes *out);
+
 bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b); /* ASCII letters only */
 /* Does the whole of s fit the pattern? "*" stands for any bytes, "?" for one; nothing else is special. At most pattern.n * s.n
  * steps, whatever the two are. */

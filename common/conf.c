@@ -329,20 +329,14 @@ enum sp_status conf_read_env(struct conf *c, char *const *environ_, struct sp_wh
 	return SP_OK;
 }
 
-static bool ends_in(const char *path, const char *end)
-{
-	size_t n = strlen(path), end_n = strlen(end);
-	return n >= end_n && strcmp(path + n - end_n, end) == 0;
-}
-
 static bool is_for(const struct conf *c, const struct conf_entry *e, enum sp_role role)
 {
 	if (!(settings_roles_of(e->path) & (unsigned)role))
 		return false;
 	/* Ship has to know where keys are only when a destination sends them; else a new key does not start it anew. */
-	bool needed = role != SP_ROLE_SHIP || strncmp(e->path, "keys.", 5) != 0 || !ends_in(e->path, ".file");
+	bool needed = role != SP_ROLE_SHIP || strncmp(e->path, "keys.", 5) != 0 || !sp_ends(sp_str(e->path), SP_LIT(".file"));
 	for (size_t i = 0; i < c->n && !needed; i++)
-		needed = ends_in(c->entries[i].path, ".lanes.token");
+		needed = sp_ends(sp_str(c->entries[i].path), SP_LIT(".lanes.token"));
 	return needed;
 }
 
@@ -381,22 +375,13 @@ enum sp_status conf_read_view(struct conf *c, int fd, struct sp_why *why)
 	struct sp_buf in = {0};
 	(void)lseek(fd, 0, SEEK_SET);
 	enum sp_status status = read_all(fd, "the view of the configuration", 2 * FILE_BYTES, &in, why);
-	struct sp_bytes rest = sp_buf_view(&in);
-	while (status == SP_OK && rest.n) {
-		const char *part[3];
-		for (int i = 0; i < 3; i++) {
-			const uint8_t *end = rest.n ? memchr(rest.p, 0, rest.n) : NULL;
-			if (!end || (i == 1 && rest.p[0] == 0)) {
-				status = sp_fail(why, SP_CONFIG, "the view of the configuration is damaged");
-				goto out;
-			}
-			part[i] = (const char *)rest.p;
-			rest.n -= (size_t)(end + 1 - rest.p);
-			rest.p = end + 1;
-		}
-		conf_put(c, part[0], sp_str(part[1] + 1), (enum conf_kind)part[1][0], part[2]);
+	struct sp_bytes rest = sp_buf_view(&in), path, value, origin;
+	while (status == SP_OK && sp_take_part(&rest, 0, &path)) {
+		if (in.p[in.n - 1] || !sp_take_part(&rest, 0, &value) || value.n == 0 || !sp_take_part(&rest, 0, &origin))
+			status = sp_fail(why, SP_CONFIG, "the view of the configuration is damaged");
+		else
+			conf_put(c, (const char *)path.p, sp_bytes(value.p + 1, value.n - 1), (enum conf_kind)value.p[0], (const char *)origin.p);
 	}
-out:
 	sp_buf_free(&in);
 	return status;
 }

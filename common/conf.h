@@ -51,8 +51,8 @@ struct sp_rules {
 void sp_map_put(struct sp_map *m, const char *name, const char *value); /* copies both */
 const char *sp_map_get(const struct sp_map *m, const char *name);       /* NULL when there is no such name */
 void sp_map_free(struct sp_map *m);
-/* May the configuration add a label of this name? [a-zA-Z_][a-zA-Z0-9_]*, not beginning with "__", not le or quantile. */
-bool label_name_ok(const char *name);
+/* May the configuration add a label of this name? Not one that begins with "__", and not those that tell the series of one metric apart. */
+bool label_name_ok(struct sp_bytes name);
 
 #define CONF_C_STR char *
 #define CONF_C_FILE char *

@@ -9,7 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 
-static const char suffix[] = ".yaml";
+#define SUFFIX ".yaml"
 
 struct file {
 	char *name;
@@ -96,7 +96,7 @@ static struct file *file_get(struct keys_dir *d, struct sp_bytes name)
 /* why: says what is wrong with the file when it is now, and was not so at the last look. */
 static enum sp_status look_at_file(struct keys_dir *d, struct file *f, struct sp_why *why)
 {
-	char *path = sp_asprintf("%s/%s%s", d->path, f->name, suffix);
+	char *path = sp_asprintf("%s/%s" SUFFIX, d->path, f->name);
 	struct conf *fresh = NULL;
 	enum sp_status status = SP_OK;
 	bool changed = sp_watch_changed(&f->seen, path); /* before reading: a change in between is seen next time */
@@ -157,10 +157,11 @@ static enum sp_status look(struct keys_dir *d, enum faults faults, struct sp_why
 		d->v[i].there = false;
 	errno = 0;
 	for (const struct dirent *e; !(faults == STOP_AT_FAULT && status != SP_OK) && (e = readdir(dir)); errno = 0) {
-		size_t n = strlen(e->d_name), end = sizeof suffix - 1;
-		if (e->d_name[0] == '.' || n <= end || strcmp(e->d_name + n - end, suffix) != 0)
+		struct sp_bytes name = sp_str(e->d_name);
+		if (name.p[0] == '.' || !sp_ends(name, SP_LIT(SUFFIX)))
 			continue;
-		struct file *f = file_get(d, sp_bytes(e->d_name, n - end));
+		name.n -= strlen(SUFFIX);
+		struct file *f = file_get(d, name);
 		status = f ? look_at_file(d, f, why) : sp_fail(why, SP_CONFIG, "%s holds more than %d files", d->path, KEYS_DIR_FILES_MAX);
 		if (status != SP_OK && faults == LOG_FAULTS && (f || !d->trouble))
 			complain(d, f ? f->name : NULL, why);

@@ -52,16 +52,10 @@ static const struct {
 } bounds_by_name[] = {BOUNDS("_age_seconds", bounds_age), BOUNDS("_seconds", bounds_seconds), BOUNDS("_bytes", bounds_bytes),
     BOUNDS("", bounds_count)};
 
-static bool ends_with(const char *s, const char *tail)
-{
-	size_t n = strlen(s), t = strlen(tail);
-	return n >= t && strcmp(s + n - t, tail) == 0;
-}
-
 static const double *bounds_of(enum sp_metric m, size_t *n)
 {
 	size_t i = 0;
-	while (!ends_with(metrics[m].name, bounds_by_name[i].suffix))
+	while (!sp_ends(sp_str(metrics[m].name), sp_str(bounds_by_name[i].suffix)))
 		i++;
 	*n = bounds_by_name[i].n;
 	return bounds_by_name[i].v;
@@ -273,39 +267,23 @@ struct family {
 	bool done;
 };
 
-static struct sp_bytes take_line(struct sp_bytes *in)
-{
-	const uint8_t *end = memchr(in->p, '\n', in->n);
-	struct sp_bytes line = {in->p, end ? (size_t)(end - in->p) + 1 : in->n};
-	in->p += line.n, in->n -= line.n;
-	return line;
-}
-
-static bool starts_with(struct sp_bytes s, struct sp_bytes head)
-{
-	return s.n >= head.n && memcmp(s.p, head.p, head.n) == 0;
-}
-
 void sp_metrics_join(struct sp_buf *out, const struct sp_bytes *pages, size_t n)
 {
+	static const struct sp_bytes head = {(const uint8_t *)"# HELP ", 7};
 	struct family *families = NULL;
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
-		struct sp_bytes rest = pages[i];
-		bool inside = false; /* what comes before the first HELP belongs to no family */
-		while (rest.n) {
-			struct sp_bytes line = take_line(&rest), head = SP_LIT("# HELP ");
-			if (starts_with(line, head)) {
+		struct sp_bytes rest = pages[i], line;
+		size_t before = count; /* what comes before the first HELP belongs to no family */
+		while (sp_take_part(&rest, '\n', &line)) {
+			if (sp_starts(line, head)) {
 				families = sp_realloc(families, (count + 1) * sizeof *families);
-				struct sp_bytes name = {line.p + head.n, line.n - head.n};
-				const uint8_t *end = memchr(name.p, ' ', name.n);
-				if (end)
-					name.n = (size_t)(end - name.p);
-				families[count++] = (struct family){.name = name, .text = line};
-				inside = true;
-			} else if (inside) {
-				families[count - 1].text.n += line.n;
+				struct sp_bytes name = sp_bytes(line.p + head.n, line.n - head.n);
+				(void)sp_take_part(&name, ' ', &name);
+				families[count++] = (struct family){.name = name, .text.p = line.p};
 			}
+			if (count > before)
+				families[count - 1].text.n = (size_t)(rest.p - families[count - 1].text.p);
 		}
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -316,11 +294,9 @@ void sp_metrics_join(struct sp_buf *out, const struct sp_bytes *pages, size_t n)
 			if (!sp_eq(families[i].name, families[j].name))
 				continue;
 			families[j].done = true;
-			for (struct sp_bytes rest = families[j].text; rest.n;) {
-				struct sp_bytes line = take_line(&rest);
-				if (line.p[0] != '#')
-					sp_buf_add(out, line);
-			}
+			for (struct sp_bytes rest = families[j].text, line; sp_take_part(&rest, '\n', &line);)
+				if (!sp_starts(line, SP_LIT("#")))
+					sp_buf_add(out, sp_bytes(line.p, (size_t)(rest.p - line.p)));
 		}
 	}
 	sp_free(families);

@@ -71,11 +71,9 @@ static bool url_parse(const char *url, bool *plain, bool *userinfo, struct sp_by
 	return host->n > 0;
 }
 
-bool label_name_ok(const char *name)
+bool label_name_ok(struct sp_bytes name)
 {
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-	return n > 0 && !name[n] && !(name[0] >= '0' && name[0] <= '9') && strncmp(name, "__", 2) != 0 &&
-	       strcmp(name, "le") != 0 && strcmp(name, "quantile") != 0;
+	return sp_is_name(name, false) && !sp_starts(name, SP_LIT("__")) && !sp_eq(name, SP_LIT("le")) && !sp_eq(name, SP_LIT("quantile"));
 }
 
 static enum sp_status check_labels(
@@ -84,7 +82,7 @@ static enum sp_status check_labels(
 	char key[160];
 	for (size_t i = 0; i < labels->n; i++) {
 		snprintf(key, sizeof key, "%s.%s", section, labels->names[i]);
-		if (!label_name_ok(labels->names[i]))
+		if (!label_name_ok(sp_str(labels->names[i])))
 			return refuse_at(c, path, key,
 			    "is not the name of a label: right are letters, digits and _, no digit or __ first, not le or quantile", why);
 	}

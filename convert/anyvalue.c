@@ -56,17 +56,6 @@ void anyvalue_pair(struct sp_bytes pair, struct sp_arena *arena, struct wire_fau
 	*value = wire_part_join(&part, pair, WIRE(2, WIRE_BYTES), arena, fault);
 }
 
-static void write_base64(struct sp_buf *b, struct sp_bytes s)
-{
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t n = s.n - i < 3 ? s.n - i : 3;
-		uint32_t bits = (uint32_t)s.p[i] << 16 | (n > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) | (n > 2 ? s.p[i + 2] : 0);
-		for (size_t k = 0; k < 4; k++)
-			sp_buf_u8(b, k <= n ? (uint8_t)alphabet[bits >> (18 - 6 * k) & 63] : '=');
-	}
-}
-
 static void write_value(struct sp_buf *b, struct sp_bytes in, unsigned depth, struct sp_arena *arena, struct wire_fault *fault);
 
 /* The items of ArrayValue or of KeyValueList, which both are in field 1. */
@@ -121,7 +110,7 @@ static void write_value(struct sp_buf *b, struct sp_bytes in, unsigned depth, st
 		break;
 	case BYTES:
 		sp_buf_str(b, depth ? "\"" : "");
-		write_base64(b, v.bytes);
+		sp_buf_base64(b, v.bytes);
 		sp_buf_str(b, depth ? "\"" : "");
 		break;
 	case ARRAY:

@@ -181,7 +181,7 @@ static enum sp_status explain_point(struct tool *t, const struct cw_point *p, st
 {
 	struct sp_buf lines = {0};
 	enum sp_status status = series_print(t->series, p, &lines);
-	struct sp_bytes rest = sp_buf_view(&lines);
+	struct sp_bytes rest = sp_buf_view(&lines), line;
 	if (t->json)
 		point_json(out, t->record, p);
 	else if (t->explain)
@@ -189,16 +189,13 @@ static enum sp_status explain_point(struct tool *t, const struct cw_point *p, st
 	if (t->json) /* the object goes on */
 		out->n -= 2;
 	sp_buf_str(out, t->json ? ",\"series\":[" : "");
-	for (bool first = true; rest.n; first = false) {
-		const uint8_t *end = memchr(rest.p, '\n', rest.n);
-		struct sp_bytes line = sp_bytes(rest.p, (size_t)(end - rest.p));
+	for (bool first = true; sp_take_part(&rest, '\n', &line); first = false) {
 		sp_buf_str(out, t->json ? first ? "" : "," : t->explain ? "  " : "");
 		if (t->json)
 			sp_buf_json(out, line);
 		else
 			sp_buf_add(out, line);
 		sp_buf_str(out, t->json ? "" : "\n");
-		rest.n -= line.n + 1, rest.p += line.n + 1;
 	}
 	sp_buf_str(out, t->json ? "]}\n" : "");
 	sp_buf_free(&lines);

@@ -2,7 +2,7 @@
 
 #include "convert/json.h"
 
-static const uint8_t bom[] = {0xef, 0xbb, 0xbf};
+#define BOM "\xef\xbb\xbf"
 
 struct records {
 	struct envelope_record *v;
@@ -73,8 +73,8 @@ enum sp_status envelope_read(struct sp_bytes body, struct sp_arena *arena, struc
 	struct records records = {0};
 	struct envelope e = {0};
 	struct sp_bytes key;
-	if (body.n >= sizeof bom && memcmp(body.p, bom, sizeof bom) == 0)
-		j.at += sizeof bom;
+	if (sp_starts(body, SP_LIT(BOM)))
+		j.at += strlen(BOM);
 	enum json_type top = json_peek(&j);
 	if (j.at == j.end) {
 		*code = "E_BODY";

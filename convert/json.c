@@ -260,7 +260,7 @@ bool json_word(struct json *j, struct sp_bytes *out)
 	static const char *const words[] = {"true", "false", "null"};
 	for (size_t i = 0; json_peek(j) == JSON_WORD && i < 3; i++) {
 		struct sp_bytes word = sp_str(words[i]);
-		if ((size_t)(j->end - j->at) >= word.n && memcmp(j->at, word.p, word.n) == 0) {
+		if (sp_starts(sp_bytes(j->at, (size_t)(j->end - j->at)), word)) {
 			*out = sp_bytes(j->at, word.n);
 			j->at += word.n;
 			return true;

@@ -1,6 +1,7 @@
 #include "convert/mapping.h"
 
 #include "common/alloc.h"
+#include "common/conf.h"
 #include "common/log.h"
 #include "convert/intern.h"
 #include "convert/utf8.h"
@@ -164,7 +165,7 @@ static enum sp_status set_external(struct mapping *m, const Standpipe__Group *gr
 	m->attributes = sp_new_array(struct sp_bytes, n + 1);
 	for (size_t i = 0; i < group->n_external_labels; i++) {
 		struct sp_bytes name = sp_str(group->external_labels[i]->name), value = sp_str(group->external_labels[i]->value);
-		if (!naming_label_ok(name))
+		if (!label_name_ok(name))
 			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" has a name that no receiver takes", (const char *)name.p);
 		if (has_external(m, name, LABEL_CONSTANT))
 			return sp_fail(why, SP_CONFIG, "external label \"%.60s\" is there twice", name.p);

@@ -175,11 +175,8 @@ void names_print(struct names *n, bool sed, struct sp_buf *out)
 	for (size_t k = 0; k < rest.n; k++)
 		lines += rest.p[k] == '\n';
 	struct sp_bytes *v = sp_new_array(struct sp_bytes, lines + 1);
-	for (; i < lines; i++) {
-		size_t len = (size_t)((const uint8_t *)memchr(rest.p, '\n', rest.n) - rest.p) + 1;
-		v[i] = sp_bytes(rest.p, len);
-		rest.p += len, rest.n -= len;
-	}
+	while (sp_take_part(&rest, '\n', &v[i]))
+		v[i++].n++; /* with its end */
 	qsort(v, lines, sizeof(*v), line_order);
 	if (sed)
 		sp_buf_str(out, "# sed -E -f THIS: metrics, and labels in matchers; labels in by (), on () and templates are left to you\n");

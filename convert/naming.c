@@ -1,5 +1,7 @@
 #include "convert/naming_preset.h"
 
+#include "common/conf.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +12,7 @@ static const struct naming_preset *const presets[] = {
 
 void naming_add_legal(struct sp_buf *out, struct sp_bytes name)
 {
-	if (name.n == 0 || is_digit(name.p[0]))
+	if (name.n == 0 || isdigit(name.p[0]))
 		sp_buf_u8(out, '_');
 	sp_buf_add(out, name);
 }
@@ -20,7 +22,7 @@ void naming_add_runs(struct sp_buf *out, struct sp_bytes s, bool with_underscore
 	bool gap = false, any = false;
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
-		if (!is_alnum(c) && c != ':' && !(with_underscores && c == '_')) {
+		if (!isalnum(c) && c != ':' && !(with_underscores && c == '_')) {
 			gap = any;
 			continue;
 		}
@@ -58,27 +60,15 @@ enum naming_stat naming_stat(struct sp_bytes word)
 	return (enum naming_stat)i;
 }
 
-bool naming_label_ok(struct sp_bytes name)
-{
-	if (name.n == 0 || is_digit(name.p[0]) || (name.n >= 2 && name.p[0] == '_' && name.p[1] == '_') ||
-	    sp_eq(name, SP_LIT("quantile")) || sp_eq(name, SP_LIT("le")))
-		return false;
-	for (size_t i = 0; i < name.n; i++) {
-		if (!is_alnum(name.p[i]) && name.p[i] != '_')
-			return false;
-	}
-	return true;
-}
-
 void naming_attribute(struct sp_buf *out, struct sp_bytes attribute)
 {
 	struct sp_buf name = {0};
 	for (size_t i = 0; i < attribute.n; i++) {
-		uint8_t c = to_lower(attribute.p[i]);
+		uint8_t c = (uint8_t)tolower(attribute.p[i]);
 		if (!is_continuation(c))
-			sp_buf_u8(&name, is_alnum(c) ? c : '_');
+			sp_buf_u8(&name, isalnum(c) ? c : '_');
 	}
-	if (!naming_label_ok(sp_buf_view(&name)))
+	if (!label_name_ok(sp_buf_view(&name)))
 		sp_buf_str(out, "attribute_");
 	sp_buf_add(out, sp_buf_view(&name));
 	out->failed |= name.failed;
@@ -172,7 +162,7 @@ static bool is_suffix_reserved(const struct naming_preset *preset, struct sp_byt
 		if (sp_eq(suffix, preset->fixed[i].suffix))
 			return true;
 	}
-	return suffix.n >= 3 && suffix.p[1] == 'p' && is_digit(suffix.p[2]);
+	return suffix.n >= 3 && suffix.p[1] == 'p' && isdigit(suffix.p[2]);
 }
 
 struct keyed {

@@ -80,8 +80,6 @@ const struct naming_preset *naming_find(struct sp_bytes name);
 bool naming_bug(struct naming_preset *preset, struct sp_bytes word);
 /* STATS when there is no such statistic. */
 enum naming_stat naming_stat(struct sp_bytes word);
-/* May the configuration add a label of this name? Not those that tell the series of one metric apart. */
-bool naming_label_ok(struct sp_bytes name);
 /* Prometheus' words for a unit in OTLP spelling ("bytes_per_second"); none when it says nothing. Appends to an empty buffer. */
 void naming_unit(struct sp_buf *out, struct sp_bytes unit);
 /* The label of a common attribute: small letters, "_" for what is not legal. */

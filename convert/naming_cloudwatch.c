@@ -6,7 +6,7 @@
 /* Appends one character that is legal or becomes "_"; runs of "_" since `from` collapse into one. */
 static void add_safe(struct sp_buf *out, size_t from, uint8_t c, bool colon)
 {
-	if (!is_alnum(c) && !(colon && c == ':'))
+	if (!isalnum(c) && !(colon && c == ':'))
 		c = '_';
 	if (c == '_' && out->n > from && out->p[out->n - 1] == '_')
 		return;
@@ -18,9 +18,9 @@ static void add_lower(struct sp_buf *out, size_t from, struct sp_bytes s, bool c
 {
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
-		if (snake && is_upper(c) && i > 0 && is_lower_or_digit(s.p[i - 1]))
+		if (snake && isupper(c) && i > 0 && (islower(s.p[i - 1]) || isdigit(s.p[i - 1])))
 			add_safe(out, from, '_', colon);
-		add_safe(out, from, to_lower(c), colon);
+		add_safe(out, from, (uint8_t)tolower(c), colon);
 	}
 }
 

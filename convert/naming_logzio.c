@@ -8,7 +8,7 @@ static void add_raw(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes metr
 	sp_buf_u8(out, '/');
 	sp_buf_add(out, metric);
 	for (size_t i = 0; i < out->n; i++)
-		out->p[i] = out->p[i] == '/' ? '_' : to_lower(out->p[i]);
+		out->p[i] = out->p[i] == '/' ? '_' : (uint8_t)tolower(out->p[i]);
 }
 
 static void logzio_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes metric, struct sp_bytes unit)
@@ -39,7 +39,7 @@ static void logzio_label(struct sp_buf *out, struct sp_bytes dim)
 	size_t from = out->n;
 	naming_otel_label(out, dim);
 	for (size_t i = from; i < out->n; i++)
-		out->p[i] = to_lower(out->p[i]);
+		out->p[i] = (uint8_t)tolower(out->p[i]);
 }
 
 static void logzio_other(struct sp_buf *out, struct sp_bytes key)
@@ -48,7 +48,7 @@ static void logzio_other(struct sp_buf *out, struct sp_bytes key)
 	sp_buf_u8(out, '_');
 	naming_add_runs(out, key, false);
 	for (size_t i = from; i < out->n; i++)
-		out->p[i] = to_lower(out->p[i]);
+		out->p[i] = (uint8_t)tolower(out->p[i]);
 }
 
 static bool logzio_bug(struct naming_preset *preset, struct sp_bytes word)

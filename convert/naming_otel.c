@@ -29,7 +29,7 @@ static void add_unit(struct sp_buf *out, struct sp_bytes unit, const struct word
 		}
 	}
 	for (size_t i = 0; i < unit.n; i++) {
-		uint8_t c = is_alnum(unit.p[i]) || unit.p[i] == ':' ? unit.p[i] : '_';
+		uint8_t c = isalnum(unit.p[i]) || unit.p[i] == ':' ? unit.p[i] : '_';
 		if (c != '_' || (out->n && out->p[out->n - 1] != '_'))
 			sp_buf_u8(out, c);
 	}
@@ -47,19 +47,11 @@ static bool has_run(struct sp_bytes name, struct sp_bytes run)
 	return false;
 }
 
-/* "By/s": what is counted and, after the first slash, per what. */
-static struct sp_bytes split_unit(struct sp_bytes unit, struct sp_bytes *per)
-{
-	const uint8_t *slash = unit.n ? memchr(unit.p, '/', unit.n) : NULL;
-	size_t n = slash ? (size_t)(slash - unit.p) : unit.n;
-	*per = slash ? sp_bytes(slash + 1, unit.n - n - 1) : (struct sp_bytes){0};
-	return sp_bytes(unit.p, n);
-}
-
 void naming_unit(struct sp_buf *out, struct sp_bytes unit)
 {
 	struct sp_buf half = {0};
-	struct sp_bytes per, counted = split_unit(unit, &per);
+	struct sp_bytes per = unit, counted;
+	(void)sp_take_part(&per, '/', &counted); /* "By/s": what is counted and, after the first slash, per what */
 	add_unit(out, counted, main_units);
 	add_unit(&half, per, per_units);
 	if (half.n) {
@@ -73,7 +65,8 @@ void naming_unit(struct sp_buf *out, struct sp_bytes unit)
 void naming_otel_metric(struct sp_buf *out, struct sp_bytes name, struct sp_bytes unit)
 {
 	struct sp_buf base = {0}, half = {0};
-	struct sp_bytes per, counted = split_unit(unit, &per);
+	struct sp_bytes per = unit, counted;
+	(void)sp_take_part(&per, '/', &counted);
 	naming_add_runs(&base, name, false);
 	add_unit(&half, counted, main_units);
 	if (half.n && !has_run(sp_buf_view(&base), sp_buf_view(&half))) {
@@ -106,13 +99,13 @@ static void otel_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes 
 
 void naming_otel_label(struct sp_buf *out, struct sp_bytes dim)
 {
-	if (dim.n == 0 || is_digit(dim.p[0]))
+	if (dim.n == 0 || isdigit(dim.p[0]))
 		sp_buf_str(out, "key_");
-	else if (!is_alnum(dim.p[0]))
+	else if (!isalnum(dim.p[0]))
 		sp_buf_str(out, "key");
 	for (size_t i = 0; i < dim.n; i++) {
 		if (i == 0 || !is_continuation(dim.p[i]))
-			sp_buf_u8(out, is_alnum(dim.p[i]) ? dim.p[i] : '_');
+			sp_buf_u8(out, isalnum(dim.p[i]) ? dim.p[i] : '_');
 	}
 }
 

@@ -4,34 +4,11 @@
 
 #include "convert/naming.h"
 
+#include <ctype.h> /* the locale is "C": nobody sets another */
+
 #define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}
 
 extern const struct naming_preset naming_cloudwatch, naming_yace, naming_logzio, naming_otel;
-
-static inline bool is_upper(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
-static inline bool is_digit(uint8_t c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static inline bool is_lower_or_digit(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || is_digit(c);
-}
-
-static inline uint8_t to_lower(uint8_t c)
-{
-	return is_upper(c) ? c | 0x20 : c;
-}
-
-static inline bool is_alnum(uint8_t c)
-{
-	return is_upper(c) || is_lower_or_digit(c);
-}
 
 /* Bytes of a multi-byte character after its first. */
 static inline bool is_continuation(uint8_t c)

@@ -12,7 +12,7 @@ static void add_text(struct sp_buf *out, struct sp_bytes s)
 		if (c == '%')
 			sp_buf_str(out, "_percent");
 		else if (!is_continuation(c))
-			sp_buf_u8(out, is_alnum(c) ? c : '_');
+			sp_buf_u8(out, isalnum(c) ? c : '_');
 	}
 }
 
@@ -20,17 +20,12 @@ static void add_snake(struct sp_buf *out, struct sp_bytes s, bool snake)
 {
 	size_t from = out->n;
 	for (size_t i = 0; i < s.n; i++) {
-		if (snake && i > 0 && is_upper(s.p[i]) && is_lower_or_digit(s.p[i - 1]))
+		if (snake && i > 0 && isupper(s.p[i]) && (islower(s.p[i - 1]) || isdigit(s.p[i - 1])))
 			sp_buf_u8(out, '_');
 		add_text(out, sp_bytes(s.p + i, 1));
 	}
 	for (size_t i = from; i < out->n; i++)
-		out->p[i] = to_lower(out->p[i]);
-}
-
-static bool starts_with(struct sp_bytes s, struct sp_bytes start)
-{
-	return s.n >= start.n && sp_eq(sp_bytes(s.p, start.n), start);
+		out->p[i] = (uint8_t)tolower(out->p[i]);
 }
 
 /* Without what the namespace has said before, as the exporter finds it out: each part is looked for behind the one found
@@ -44,7 +39,7 @@ static struct sp_bytes without_namespace(struct sp_bytes metric, struct sp_bytes
 		if (i < ns.n && ns.p[i] != '_')
 			continue;
 		struct sp_bytes part = sp_bytes(ns.p + start, i - start);
-		if (starts_with(sp_bytes(metric.p + skip, metric.n - skip), part))
+		if (sp_starts(sp_bytes(metric.p + skip, metric.n - skip), part))
 			skip = part.n;
 		start = i + 1;
 	}
@@ -56,10 +51,10 @@ static void yace_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes 
 {
 	(void)unit;
 	struct sp_buf space = {0}, name = {0};
-	bool slash = ns.n > 0 && ns.p[0] == '/';
-	add_snake(&space, slash ? sp_bytes(ns.p + 1, ns.n - 1) : ns, false);
+	bool slash = sp_starts(ns, SP_LIT("/"));
+	add_snake(&space, sp_bytes(ns.p + slash, ns.n - slash), false);
 	add_snake(&name, metric, true);
-	if (!starts_with(sp_buf_view(&space), SP_LIT("aws")))
+	if (!sp_starts(sp_buf_view(&space), SP_LIT("aws")))
 		sp_buf_str(out, "aws_");
 	sp_buf_add(out, sp_buf_view(&space));
 	sp_buf_u8(out, '_');

@@ -132,25 +132,20 @@ static void take_attribute(struct walk *w, struct sp_bytes attribute, struct ide
 	}
 }
 
-static bool starts_with(struct sp_bytes s, struct sp_bytes prefix)
-{
-	return s.n >= prefix.n && sp_eq(sp_bytes(s.p, prefix.n), prefix);
-}
-
 /* "amazonaws.com/AWS/EC2/CPUUtilization" for what the point itself does not say. Names may have slashes too: a known half helps. */
 static void identity_from_name(struct identity *id, struct sp_bytes name)
 {
 	static const struct sp_bytes prefix = {(const uint8_t *)"amazonaws.com/", 14};
 	if (id->ns.n && id->metric.n)
 		return;
-	if (!starts_with(name, prefix)) {
+	if (!sp_starts(name, prefix)) {
 		if (!id->metric.n)
 			id->metric = name;
 		return;
 	}
 	name = sp_bytes(name.p + prefix.n, name.n - prefix.n);
 	size_t slash = name.n;
-	if (id->ns.n && starts_with(name, id->ns) && name.n > id->ns.n && name.p[id->ns.n] == '/') {
+	if (id->ns.n && sp_starts(name, id->ns) && name.n > id->ns.n && name.p[id->ns.n] == '/') {
 		slash = id->ns.n;
 	} else {
 		const uint8_t *last = memrchr(name.p, '/', name.n);
@@ -317,8 +312,9 @@ static void scope_metrics(struct walk *w, struct sp_bytes in)
 /* "arn:aws:cloudwatch:eu-west-1:123456789012:metric-stream/name" */
 static struct sp_bytes stream_of_arn(struct sp_bytes arn)
 {
-	const uint8_t *slash = arn.n ? memchr(arn.p, '/', arn.n) : NULL;
-	return slash ? sp_bytes(slash + 1, arn.n - (size_t)(slash + 1 - arn.p)) : (struct sp_bytes){0};
+	struct sp_bytes before;
+	(void)sp_take_part(&arn, '/', &before);
+	return arn;
 }
 
 static void resource(struct walk *w, struct sp_bytes in)

@@ -45,17 +45,6 @@ uint64_t rewriter_cut(const struct rewriter *w)
 	return w->limits.cut;
 }
 
-static bool is_metric_name(struct sp_bytes s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
-		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
-		if (!letter && !(i > 0 && c >= '0' && c <= '9'))
-			return false;
-	}
-	return s.n > 0;
-}
-
 static enum sp_status take_labels(
     struct rewriter *w, const struct mapped *in, const struct naming_series *series, struct sp_arena *arena)
 {
@@ -115,7 +104,7 @@ static enum sp_status write_labels(struct rewriter *w, struct sp_arena *arena, s
 	out->labels_len = (uint32_t)(to - labels);
 	out->identity = intern_hash(sp_bytes(shared, (size_t)(shared_to - shared)));
 	sp_arena_rewind(arena, mark);
-	out->fate = is_metric_name(out->base) ? limits_fate(&w->limits, w->labels.n, longest) : FATE_BAD_NAME;
+	out->fate = sp_is_name(out->base, true) ? limits_fate(&w->limits, w->labels.n, longest) : FATE_BAD_NAME;
 	return SP_OK;
 }
 

@@ -35,7 +35,7 @@ static struct counted *find(struct tally *tally, struct table *t, struct sp_byte
 	struct counted *c = (struct counted *)intern_find(&t->names, name, hash);
 	if (c)
 		return c;
-	if (t->names.n == t->max || name.n > TALLY_NAME_BYTES || memchr(name.p ? name.p : (const uint8_t *)"", 0, name.n) ||
+	if (t->names.n == t->max || name.n > TALLY_NAME_BYTES || (name.n && memchr(name.p, 0, name.n)) ||
 		!utf8_ok(name)) {
 		if (!t->other.points)
 			set_series(t, &t->other, "other");

@@ -1,32 +1,5 @@
 #include "convert/utf8.h"
 
-/* Length of the well-formed sequence that s begins with; 0 when there is none (RFC 3629: no overlong forms, no
- * surrogates). */
-static size_t sequence(struct sp_bytes s)
-{
-	uint8_t a = s.p[0], low = 0x80, high = 0xbf;
-	size_t n = a < 0x80 ? 1 : a < 0xc2 ? 0 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : a < 0xf5 ? 4 : 0;
-	if (n < 2)
-		return n;
-	if (s.n < n)
-		return 0;
-	if (a == 0xe0)
-		low = 0xa0;
-	else if (a == 0xed)
-		high = 0x9f;
-	else if (a == 0xf0)
-		low = 0x90;
-	else if (a == 0xf4)
-		high = 0x8f;
-	if (s.p[1] < low || s.p[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++) {
-		if ((s.p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return n;
-}
-
 static uint64_t load(const uint8_t *p)
 {
 	uint64_t v;
@@ -53,7 +26,7 @@ bool utf8_ok(struct sp_bytes s)
 	if (is_ascii(s))
 		return true;
 	while (s.n) {
-		size_t n = sequence(s);
+		size_t n = sp_utf8_len(s);
 		if (n == 0)
 			return false;
 		s.p += n, s.n -= n;
@@ -72,7 +45,7 @@ enum sp_status utf8_clean(struct sp_bytes s, struct sp_arena *arena, struct sp_b
 		return SP_NO_MEM;
 	uint8_t *to = copy;
 	while (s.n) {
-		size_t n = sequence(s);
+		size_t n = sp_utf8_len(s);
 		memcpy(to, n ? (const void *)s.p : "\xef\xbf\xbd", n ? n : 3);
 		to += n ? n : 3;
 		n += !n;

@@ -5,7 +5,6 @@
 #include "common/metrics.h"
 #include "common/watch.h"
 
-#include <fnmatch.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
@@ -64,14 +63,11 @@ static enum sp_status take_secret(struct key *k, struct sp_bytes secret, const c
 static enum sp_status take_file(struct key *k, struct sp_why *why)
 {
 	struct sp_buf text = {0};
+	struct sp_bytes line;
 	sp_watch_changed(&k->seen, k->settings->file); /* before reading: a change in between is seen next time */
 	enum sp_status status = secret_read(k->settings->file, &text, why);
-	for (struct sp_bytes rest = sp_buf_view(&text); status == SP_OK && rest.n;) {
-		const uint8_t *end = memchr(rest.p, '\n', rest.n);
-		struct sp_bytes line = sp_bytes(rest.p, end ? (size_t)(end - rest.p) : rest.n);
+	for (struct sp_bytes rest = sp_buf_view(&text); status == SP_OK && sp_take_part(&rest, '\n', &line);)
 		status = take_secret(k, line, k->settings->file, why);
-		rest = sp_bytes(line.p + line.n + (end != NULL), rest.n - line.n - (end != NULL));
-	}
 	if (text.p)
 		OPENSSL_cleanse(text.p, text.n);
 	sp_buf_free(&text);
@@ -248,15 +244,10 @@ bool key_in_dir(const struct key *k)
 bool key_allows(const struct key *k, struct sp_bytes source_arn)
 {
 	const struct sp_list *globs = &k->settings->source_arns;
-	char arn[ARN_MAX];
 	if (globs->n == 0)
 		return true;
-	if (source_arn.n == 0 || source_arn.n >= sizeof arn)
-		return false;
-	memcpy(arn, source_arn.p, source_arn.n);
-	arn[source_arn.n] = '\0';
-	for (size_t i = 0; i < globs->n; i++)
-		if (fnmatch(globs->v[i], arn, FNM_NOESCAPE) == 0)
+	for (size_t i = 0; i < globs->n && source_arn.n > 0 && source_arn.n < ARN_MAX; i++)
+		if (sp_glob(sp_str(globs->v[i]), source_arn))
 			return true;
 	return false;
 }

@@ -73,19 +73,10 @@ static int on_value(llhttp_t *parser, const char *at, size_t n)
 	return add_span(p, &p->value, at, n);
 }
 
-static struct sp_bytes trim(struct sp_bytes s)
-{
-	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s.p++, s.n--;
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 static int on_value_complete(llhttp_t *parser)
 {
 	struct parsing *p = parser->data;
-	struct sp_bytes name = p->name, value = trim(p->value);
+	struct sp_bytes name = p->name, value = sp_trim(p->value);
 	p->name = p->value = (struct sp_bytes){0};
 	if (++p->headers > HEAD_MAX_HEADERS || name.n + value.n > HEAD_LINE_MAX_BYTES)
 		p->refusal = REFUSE_HEADERS;
@@ -133,13 +124,12 @@ static const llhttp_settings_t head_callbacks = {
  * colon, and nothing before it. */
 static bool has_odd_line(struct sp_bytes head)
 {
-	const uint8_t *line = memchr(head.p, '\n', head.n), *end = head.p + head.n;
-	while (line && ++line < end) {
-		const uint8_t *lf = memchr(line, '\n', (size_t)(end - line));
-		const uint8_t *colon = memchr(line, ':', (size_t)((lf ? lf : end) - line));
-		if (*line == ' ' || *line == '\t' || (colon && (colon == line || colon[-1] == ' ' || colon[-1] == '\t')))
+	struct sp_bytes line, name;
+	(void)sp_take_part(&head, '\n', &line); /* of the request */
+	while (sp_take_part(&head, '\n', &line)) {
+		bool any = sp_take_part(&line, ':', &name);
+		if (sp_trim(name).n != name.n || (any && name.n == 0))
 			return true;
-		line = lf;
 	}
 	return false;
 }
@@ -157,8 +147,8 @@ static struct sp_bytes path_of(struct sp_bytes url)
 			return SP_LIT("/");
 		url = sp_bytes(authority + host, n - host);
 	}
-	const uint8_t *query = url.n ? memchr(url.p, '?', url.n) : NULL;
-	return sp_bytes(url.p, query ? (size_t)(query - url.p) : url.n);
+	(void)sp_take_part(&url, '?', &url);
+	return url;
 }
 
 enum refusal request_parse(struct sp_bytes head, struct request *out)
@@ -201,8 +191,8 @@ static bool is_usable_id(struct sp_bytes id)
 
 static bool is_json_type(struct sp_bytes type)
 {
-	const uint8_t *parameters = type.n ? memchr(type.p, ';', type.n) : NULL;
-	return sp_eq_nocase(trim(sp_bytes(type.p, parameters ? (size_t)(parameters - type.p) : type.n)), SP_LIT("application/json"));
+	struct sp_bytes name; /* parameters follow it */
+	return sp_take_part(&type, ';', &name) && sp_eq_nocase(sp_trim(name), SP_LIT("application/json"));
 }
 
 static bool is_our_path(const struct settings *s, struct sp_bytes path)

@@ -179,8 +179,6 @@ void info_part(struct info *i, const struct sp_bytes *bodies, size_t n, struct s
 
 struct sp_bytes info_unit(const Standpipe__InfoEntry *e, struct sp_bytes name)
 {
-	static const char end[] = "_count";
-	const size_t n = sizeof end - 1;
-	bool is_count = name.n > strlen(e->name) && name.n > n && memcmp(name.p + name.n - n, end, n) == 0;
+	bool is_count = name.n > strlen(e->name) && sp_ends(name, SP_LIT("_count"));
 	return is_count && e->type == STANDPIPE__INFO_ENTRY__TYPE__GAUGE ? sp_str("") : sp_str(e->unit);
 }

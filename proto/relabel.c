@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <md5.h>
 #include <stdio.h>
@@ -81,22 +82,12 @@ void relabel_set_free(struct relabel_set *set)
 
 /* ---- rules as configured ---- */
 
-static bool is_word(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 static size_t word_len(struct sp_bytes s)
 {
 	size_t n = 0;
-	while (n < s.n && is_word(s.p[n]))
+	while (n < s.n && (isalnum(s.p[n]) || s.p[n] == '_'))
 		n++;
 	return n;
-}
-
-static bool is_name(struct sp_bytes s)
-{
-	return s.n && word_len(s) == s.n && !(s.p[0] >= '0' && s.p[0] <= '9');
 }
 
 static bool has_reference(struct sp_bytes template)
@@ -125,12 +116,12 @@ static bool take_reference(struct sp_bytes *in, struct sp_bytes *name)
 static bool is_name_template(struct sp_bytes s)
 {
 	struct sp_bytes name;
-	if (s.n == 0 || (s.p[0] >= '0' && s.p[0] <= '9'))
+	if (s.n == 0 || isdigit(s.p[0]))
 		return false;
 	while (s.n) {
 		uint8_t c = s.p[0];
 		s.p++, s.n--;
-		if (c == '$' ? !take_reference(&s, &name) : !is_word(c))
+		if (c == '$' ? !take_reference(&s, &name) : !isalnum(c) && c != '_')
 			return false;
 	}
 	return true;
@@ -184,7 +175,7 @@ static enum sp_status check_target(const struct rule *rule, struct sp_why *why)
 		return SP_OK;
 	if (rule->target.n == 0)
 		return sp_fail(why, SP_CONFIG, "action %s needs target_label", action_names[rule->action]);
-	if (rule->action == REPLACE ? is_name_template(rule->target) : is_name(rule->target))
+	if (rule->action == REPLACE ? is_name_template(rule->target) : sp_is_name(rule->target, false))
 		return SP_OK;
 	return sp_fail(why, SP_CONFIG,
 	    "target_label \"%.*s\" is not the name of a label: right are letters, digits and _, no digit first", (int)rule->target.n,
@@ -210,7 +201,7 @@ static enum sp_status check_rule(const struct rule *rule, const Standpipe__Relab
 	if (names_only && (more || rule->n_sources || rule->target.n))
 		return sp_fail(why, SP_CONFIG, "action %s takes regex, nothing else", action_names[rule->action]);
 	for (size_t i = 0; i < rule->n_sources; i++) {
-		if (!is_name(rule->sources[i]))
+		if (!sp_is_name(rule->sources[i], false))
 			return sp_fail(why, SP_CONFIG, "source label \"%.*s\" is not the name of a label", (int)rule->sources[i].n,
 			    (const char *)rule->sources[i].p);
 	}
@@ -378,7 +369,7 @@ static enum sp_status replace(struct relabel *r, const struct rule *rule, struct
 {
 	struct sp_bytes target, value;
 	enum sp_status status = SP_OK;
-	if (fits(r, rule, text) && expand(r, rule, rule->target, text, arena, &target, &status) && is_name(target) &&
+	if (fits(r, rule, text) && expand(r, rule, rule->target, text, arena, &target, &status) && sp_is_name(target, false) &&
 	    expand(r, rule, rule->replacement, text, arena, &value, &status))
 		relabel_put(labels, target, value);
 	return status;
@@ -438,7 +429,7 @@ static enum sp_status map_labels(
 	for (size_t i = 0; i < n && status == SP_OK; i++) {
 		struct sp_bytes name;
 		if (fits(r, rule, before[i].name) &&
-		    expand(r, rule, rule->replacement, before[i].name, arena, &name, &status) && is_name(name))
+		    expand(r, rule, rule->replacement, before[i].name, arena, &name, &status) && sp_is_name(name, false))
 			relabel_put(labels, name, before[i].value);
 	}
 	return status;

@@ -2,6 +2,7 @@
  * object to, with legal names, labels sorted and unique, samples ascending, and every sample counted. */
 #include "convert/delivery.h"
 
+#include "common/conf.h"
 #include "convert/naming.h"
 #include "convert/utf8.h"
 #include "proto/remote_write.h"
@@ -30,7 +31,7 @@ static void check_series(const struct rw_series *s)
 		if (sp_eq(label.name, SP_LIT("__name__")))
 			is_named = true;
 		else
-			expect(naming_label_ok(label.name) || sp_eq(label.name, SP_LIT("quantile")));
+			expect(label_name_ok(label.name) || sp_eq(label.name, SP_LIT("quantile")));
 		before = label;
 	}
 	expect(is_named && s->n_samples > 0);

@@ -2,6 +2,7 @@
  * second time. */
 #include "convert/naming.h"
 
+#include "common/conf.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -41,7 +42,7 @@ static void check_labels(
 	expect(naming_labels(preset, dims, n, external, 2, arena, &again, &n_again) == SP_OK);
 	expect(n_v == n + preset->n_identity + 2 && n_again == n_v);
 	for (size_t i = 0; i < n_v; i++) {
-		expect(naming_label_ok(v[i].name) && sp_eq(v[i].name, again[i].name) && v[i].dim == again[i].dim);
+		expect(label_name_ok(v[i].name) && sp_eq(v[i].name, again[i].name) && v[i].dim == again[i].dim);
 		expect(i == 0 || sp_cmp(v[i - 1].name, v[i].name) < (v[i].is_default ? 1 : 0));
 		expect(!v[i].is_default || v[i].from == LABEL_CONSTANT || preset->dimensions_win);
 	}

@@ -1,6 +1,7 @@
 /* Names that users have in their dashboards: a change here is a change for them. */
 #include "convert/naming_preset.h"
 
+#include "common/conf.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -305,11 +306,11 @@ static void external_labels_give_way(void **state)
 static void names_that_receivers_refuse_are_no_external_labels(void **state)
 {
 	(void)state;
-	assert_true(naming_label_ok(SP_LIT("a_B9")) && naming_label_ok(SP_LIT("_x")) && naming_label_ok(SP_LIT("_")));
-	assert_false(naming_label_ok(SP_LIT("")) || naming_label_ok(SP_LIT("9a")) || naming_label_ok(SP_LIT("a-b")));
-	assert_false(naming_label_ok(SP_LIT("a:b")) || naming_label_ok(SP_LIT("__name__")) ||
-		     naming_label_ok(SP_LIT("quantile")) || naming_label_ok(SP_LIT("le")) ||
-		     naming_label_ok(SP_LIT("\xc3\xa4")));
+	assert_true(label_name_ok(SP_LIT("a_B9")) && label_name_ok(SP_LIT("_x")) && label_name_ok(SP_LIT("_")));
+	assert_false(label_name_ok(SP_LIT("")) || label_name_ok(SP_LIT("9a")) || label_name_ok(SP_LIT("a-b")));
+	assert_false(label_name_ok(SP_LIT("a:b")) || label_name_ok(SP_LIT("__name__")) ||
+		     label_name_ok(SP_LIT("quantile")) || label_name_ok(SP_LIT("le")) ||
+		     label_name_ok(SP_LIT("\xc3\xa4")));
 }
 
 static void what_is_not_known_is_not_found(void **state)
