@@ -27,11 +27,11 @@ static const struct {
 struct sp_metric_series {
 	enum sp_metric metric;
 	uint32_t hash;
-	struct sp_bytes labels; /* the values, each with its NUL */
 	double value;		/* histograms: the sum */
 	uint64_t *buckets;	/* histograms: one per bound, not cumulative, and one for +Inf */
 	struct sp_metric_series *hash_next;
 	struct sp_metric_series *next; /* of the same metric, in order of appearance */
+	char labels[];		       /* the values, each with its NUL */
 };
 
 static struct sp_metric_series *by_hash[HASH_SLOTS];
@@ -84,7 +84,7 @@ static uint32_t hash_labels(enum sp_metric m, const char *const *labels, size_t 
 
 static bool same_labels(const struct sp_metric_series *s, const char *const *labels, size_t n)
 {
-	const char *at = (const char *)s->labels.p;
+	const char *at = s->labels;
 	for (size_t i = 0; i < n; at += strlen(at) + 1, i++)
 		if (strcmp(at, labels[i]) != 0)
 			return false;
@@ -110,13 +110,14 @@ struct sp_metric_series *sp_metric_series(enum sp_metric m, const char *const *l
 		sp_metric_add(M_METRICS_LEFT_OUT, NULL, 1);
 		return NULL;
 	}
-	struct sp_metric_series *s = sp_new(struct sp_metric_series);
-	*s = (struct sp_metric_series){.metric = m, .hash = hash};
-	struct sp_buf text = {0};
+	size_t size = 0;
 	for (size_t i = 0; i < n; i++)
-		sp_buf_add(&text, sp_bytes(labels[i], strlen(labels[i]) + 1));
-	SP_BUG_IF(!sp_buf_ok(&text));
-	s->labels.p = sp_buf_steal(&text, &s->labels.n);
+		size += strlen(labels[i]) + 1;
+	struct sp_metric_series *s = sp_alloc(sizeof *s + size);
+	*s = (struct sp_metric_series){.metric = m, .hash = hash};
+	char *to = s->labels;
+	for (size_t i = 0; i < n; i++)
+		to = stpcpy(to, labels[i]) + 1;
 	if (metrics[m].kind == HISTOGRAM) {
 		size_t bounds;
 		bounds_of(m, &bounds);
@@ -182,7 +183,6 @@ void sp_metric_forget(enum sp_metric m, const char *const *labels)
 		last[m] = at;
 	label_sets -= n > 0;
 	sp_free(s->buckets);
-	sp_free((void *)s->labels.p);
 	sp_free(s);
 }
 
@@ -208,7 +208,7 @@ static void add_escaped(struct sp_buf *out, const char *s)
 static void add_line(
     struct sp_buf *out, const struct sp_metric_series *s, const char *suffix, const char *extra, const char *le, double value)
 {
-	const char *sep = "{", *name = metrics[s->metric].labels, *at = (const char *)s->labels.p;
+	const char *sep = "{", *name = metrics[s->metric].labels, *at = s->labels;
 	sp_buf_printf(out, "%s%s", metrics[s->metric].name, suffix);
 	while (*name) {
 		int n = (int)strcspn(name, ",");

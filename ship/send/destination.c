@@ -439,7 +439,7 @@ void destination_report(const struct destination *d, struct destination_report *
 	    .state = h->state,
 	    .reason = h->reason,
 	    .http_status = h->http_status,
-	    .answer = h->answer,
+	    .answer = h->answer ? h->answer : "",
 	    .since_wall_ms = h->since_wall_ms,
 	    .next_probe_in_ms = h->retry.at == 0 ? -1
 				: in > 0	 ? in

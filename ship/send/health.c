@@ -1,5 +1,6 @@
 #include "ship/send/health.h"
 
+#include "common/alloc.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
@@ -27,13 +28,16 @@ void health_stop(struct health *h)
 {
 	if (h->loop)
 		sp_timer_cancel(h->loop, &h->retry);
+	sp_free(h->answer);
+	h->answer = NULL;
 }
 
 static void keep_answer(struct health *h, const struct http_answer *a)
 {
+	size_t n = a && a->words.n ? strnlen((const char *)a->words.p, a->words.n < HEALTH_ANSWER_BYTES ? a->words.n : HEALTH_ANSWER_BYTES) : 0;
 	h->http_status = a ? a->status : 0;
-	snprintf(h->answer, sizeof h->answer, "%.*s", a ? (int)a->words.n : 0, a ? (const char *)a->words.p : "");
-	size_t n = strlen(h->answer);
+	sp_free(h->answer);
+	h->answer = n ? sp_strndup(a->words.p, n) : NULL; /* lanes are many, and most are well */
 	for (size_t i = 0; i < n; i++)
 		if (h->answer[i] < ' ' || h->answer[i] >= 0x7f)
 			h->answer[i] = ' ';

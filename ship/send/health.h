@@ -32,7 +32,7 @@ struct health {
 	enum health_state state;
 	const char *reason; /* "" when ok */
 	int http_status;    /* of the answer that led here */
-	char answer[HEALTH_ANSWER_BYTES]; /* its words, printable; "" when ok */
+	char *answer;	    /* its words, printable; NULL: none */
 	int64_t since_wall_ms;
 	struct backoff backoff;
 	struct sp_timer retry;

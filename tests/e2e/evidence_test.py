@@ -2,6 +2,7 @@
 import http.client
 import json
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.parse
@@ -113,6 +114,43 @@ def test_a_replay_that_is_killed_loses_nothing():
         r.drained()
         assert arrived(sink) == mapping.expected(points)
         assert sum(map(len, sink.samples().values())) == r.metric("standpipe_samples_accepted_total") == r.metric("standpipe_samples_delivered_total")
+
+
+def held(r, noun, *args):
+    return [json.loads(line) for line in r.cli(noun, "ls", "--json", *args).splitlines()]
+
+
+def test_evidence_is_kept_within_its_limits_and_nobody_pushes_out_that_of_others():
+    with relay.Relay(receiver.Receiver().url, {"destinations": {"main": {"label_limit": 1}}, "spool": {"evidence_max": "1MiB"},
+                                               "keys": {k: {"value": k + "-key"} for k in ("quiet", "noisy")}}) as r:
+        def post(key, minute):
+            points = cloudwatch.some_points(300, MINUTE + minute * 60000, noisy=True)
+            assert r.post(cloudwatch.body([cloudwatch.record(points, "otlp10"), b"\xff" * 40000]), key=key + "-key").status == 200
+
+        post("quiet", 0)
+        quiet = held(r, "deadletter"), held(r, "quarantine")
+        assert quiet[0] and quiet[1]
+        for minute in range(1, 60):
+            post("noisy", minute)
+        assert (held(r, "deadletter", "--key", "quiet"), held(r, "quarantine", "--key", "quiet")) == quiet
+        for noun, rows in (("deadletter", held(r, "deadletter")), ("quarantine", held(r, "quarantine"))):
+            expired, size = r.metric(f"standpipe_{noun}_expired_total"), r.metric(f"standpipe_{noun}_bytes")
+            noisy = [row["id"] for row in rows if row["key"] == "noisy"]
+            assert expired > 0 and size <= 1 << 20 and len(rows) == r.metric(f"standpipe_{noun}_items")
+            assert noisy == list(range(noisy[0], noisy[0] + len(noisy))) and noisy[0] > expired, "the oldest went first"
+        assert r.events("evidence.expired")
+        gone = r.metric("standpipe_samples_expired_total", destination="main")
+        assert gone > 0 and r.books()[0] == r.books()[1] and r.metric("standpipe_samples_dead_lettered") == sum(row["samples"] for row in held(r, "deadletter"))
+        r.stop()
+        with sqlite3.connect(r.dir / "spool/spool.db") as db:
+            db.execute("UPDATE dead SET at_ms = at_ms - 31 * 86400000 WHERE sender = 'quiet'")
+            db.execute("UPDATE quarantine SET at_ms = at_ms - 31 * 86400000 WHERE sender = 'quiet'")
+        db.close()
+        r.start()
+        assert not held(r, "deadletter", "--key", "quiet") + held(r, "quarantine", "--key", "quiet")
+        assert held(r, "deadletter") and held(r, "quarantine")
+        assert r.metric("standpipe_samples_expired_total", destination="main") == gone + sum(row["samples"] for row in quiet[0])
+        assert r.books()[0] == r.books()[1]
 
 
 def quarantined(r):

@@ -84,6 +84,25 @@ def test_200_lanes_of_which_three_are_in_trouble():
         assert m['standpipe_samples_delivered_total{destination="main",lane="t-7",role="ship"}'] == samples
 
 
+def test_an_idle_lane_costs_less_than_4_kib_in_all_processes_together():
+    """One that sent something before, and that /metrics showed while it did."""
+    go = threading.Event()
+    sink = receiver.Receiver(behave=lambda request: (204, {}, "") if go.wait(60) else "close")
+    with relay.Relay(sink.url, {**lanes(max=3000, requests=16), "convert": {"workers": 1}}, bin=relay.RELEASE_BIN) as r:
+        connection, took = r.connect(), []
+        for names in (range(1000), range(1000), range(1000, 2000), range(2000, 3000)):  # at first also what the first lane, and traffic, cost once
+            go.clear()
+            for i in names:
+                deliver(r, f"tenant-{i:04}", connection=connection)
+            assert r.metric("standpipe_spool_batches") >= len(names)
+            go.set()
+            r.drained()
+            took.append(r.pss("Pss_Anon"))
+        assert len(rows(r)) == 3001
+        each = (took[3] - took[1]) / 2000
+        assert 1000 < each < 4096, took  # a lane that costs nothing was not measured
+
+
 def test_whose_lane_it_is():
     sink = receiver.Receiver()
     with relay.Relay(sink.url, lanes(map={"shop": "tenant-1", "pay": "tenant-2"}, default="rest")) as r:

@@ -61,3 +61,25 @@ def test_a_damaged_volume_is_not_taken_for_a_drained_one_and_can_be_exported():
         r.env["STANDPIPE_SPOOL__DIR"] = str(r.dir / "rescue")
         rows = [json.loads(line) for line in r.cli("spool", "export", "--destination", "main").splitlines()]
         assert sum(len(row["contents"]) for row in rows) == sum(map(len, mapping.expected(points).values()))
+
+
+def test_books_that_do_not_balance_are_said_everywhere():
+    sink = receiver.Receiver()
+    with relay.Relay(sink.url) as r:
+        deliver(r, 0)
+        r.drained()
+        assert "IS NOT" not in r.cli("status") and "BOOKS" not in r.cli("status")
+        r.stop()
+        with sqlite3.connect(r.dir / "spool/spool.db") as db:
+            db.execute("UPDATE counter SET value = value + 1 WHERE name = 'accepted'")
+        db.close()
+        r.start()
+        assert [e["destination"] for e in r.events("books.unbalanced")] == ["main"] and r.metric("standpipe_books_unbalanced_total") == 1
+        [main] = r.status()["destinations"]
+        assert not main["balanced"] and main["accepted"] == main["delivered"] + 1
+        said = r.cli("status")
+        assert " IS NOT " in said and "BOOKS: 1 checks failed" in said
+        points = deliver(r, 1)  # a fault of the books is none of the data
+        r.drained()
+        assert {s for s in mapping.expected(points)} <= set(sink.samples())
+        r.log_path.write_text("")  # where no test wants to see this event

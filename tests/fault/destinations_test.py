@@ -41,22 +41,28 @@ def test_refuse_loses_nothing_anywhere():
     away.stop()
     with relay.Relay(healthy.url, two(healthy, away, queue_max="600KiB")) as r:
         points, n = [], 0
-        while (answer := r.post(body(n)[1])).status == 200:
+        while (answer := r.post(body(n)[1], request_id=f"minute-{n}")).status == 200:
             points += body(n)[0]
             n += 1
         assert n > 3 and answer.status == 503 and answer.error().startswith("E_STORE: "), answer.body
+        refused = range(n, n + 5)  # Firehose keeps them
+        assert {r.post(body(k)[1], request_id=f"minute-{k}").status for k in refused} == {503}
         assert r.metric("standpipe_queue_full", destination="other") == 1 and r.metric("standpipe_queue_full", destination="main") == 0
-        assert r.metric("standpipe_queue_refused_deliveries_total", destination="other") == 1
+        assert r.metric("standpipe_queue_refused_deliveries_total", destination="other") == 1 + len(refused)
         assert r.ready()  # what does not concern it is taken:
         own, data = body(1000)
         assert r.post(data, key="only-main-key").status == 200
         relay.wait_for(lambda: stored(healthy) == mapping.expected(points + own))
-        away.start()
-        relay.wait_for(lambda: r.post(body(n)[1]).status == 200)  # as Firehose tries again
-        r.drained()
-        assert stored(healthy) == mapping.expected(points + own + body(n)[0])
-        assert stored(away) == mapping.expected(points + body(n)[0])
         balanced(r, "main", "other")
+        away.start()
+        for k in refused:  # and tries again
+            relay.wait_for(lambda: r.post(body(k)[1], request_id=f"minute-{k}").status == 200)
+            points += body(k)[0]
+        r.drained()
+        assert stored(healthy) == mapping.expected(points + own)
+        assert stored(away) == mapping.expected(points)
+        balanced(r, "main", "other")
+        assert r.metric("standpipe_samples_delivered_total", destination="other") == sum(map(len, mapping.expected(points).values()))
         assert r.metric("standpipe_samples_dropped_total") == 0
         full_and_over(r, "refused_deliveries")
 

@@ -148,13 +148,13 @@ class Relay:
                     out.append(row)
         return out
 
-    def pss(self):
-        """Proportional memory of the whole tree in bytes."""
+    def pss(self, what="Pss"):
+        """Proportional memory of the whole tree in bytes; "Pss_Anon": without what is of files."""
         total = 0
         for pid in [self.process.pid] + [p for role in ("ingest", "convert", "ship") for p in self.pids(role)]:
             with contextlib.suppress(OSError):
                 for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
+                    if line.startswith(what + ":"):
                         total += int(line.split()[1]) * 1024
         return total
 

@@ -9,6 +9,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +30,16 @@ struct fixture {
 };
 
 static struct sp_why why;
+static atomic_int ahead_s;
+
+/* libc's, for all of this program. */
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+	int rc = (int)syscall(SYS_clock_gettime, clock, t);
+	if (clock == CLOCK_MONOTONIC)
+		t->tv_sec += ahead_s;
+	return rc;
+}
 
 static void stop_late(void *arg)
 {
@@ -374,6 +386,51 @@ static void books_that_do_not_balance_are_known(void **state)
 	assert_int_equal(writer_unbalanced(f->w), 1);
 }
 
+static void change_nothing(struct spool *sp, void *arg)
+{
+	(void)sp, (void)arg;
+}
+
+static void accept_one_too_many(struct spool *sp, void *arg)
+{
+	(void)arg;
+	spool_change(sp, 1)->accepted++;
+}
+
+static void expect_one_more(struct spool *sp, void *arg)
+{
+	(void)arg;
+	spool_change(sp, 1)->spooled++;
+}
+
+static void asked(struct fixture *f, void (*query)(struct spool *sp, void *arg))
+{
+	stopped = f->loop;
+	writer_query(f->w, query, stop_now, NULL);
+	sp_loop_run(f->loop);
+}
+
+/* A minute after the change; between the two further queries is what the thread does each second. */
+static uint64_t unbalanced_after(struct fixture *f, void (*change)(struct spool *sp, void *arg))
+{
+	asked(f, change);
+	ahead_s += 61;
+	asked(f, change_nothing);
+	asked(f, change_nothing);
+	return writer_unbalanced(f->w);
+}
+
+static void the_books_are_checked_each_minute(void **state)
+{
+	struct fixture *f = *state;
+	store_one(f, 0, 0, "arn:1", 1700000000000);
+	assert_int_equal(unbalanced_after(f, change_nothing), 0);
+	assert_int_equal(unbalanced_after(f, accept_one_too_many), 1);
+	assert_int_equal(unbalanced_after(f, expect_one_more), 2); /* they add up again, but no batch has it */
+	writer_metrics(f->w);
+	assert_true(sp_metric_value(M_BOOKS_UNBALANCED, NULL) == 2);
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -386,6 +443,7 @@ int main(void)
 		WRITER_TEST(an_edit_of_damaged_rows_changes_nothing_and_stops_nobody),
 		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
 		WRITER_TEST(books_that_do_not_balance_are_known),
+		WRITER_TEST(the_books_are_checked_each_minute),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
