@@ -65,9 +65,7 @@ static void check_secret(struct check *c, const char *destination, const char *k
 		say(c, true, "destinations.%s.%s: %s", destination, key, why.text);
 	else if (secret.n == 0)
 		say(c, true, "destinations.%s.%s: %s is empty", destination, key, path);
-	if (secret.p)
-		explicit_bzero(secret.p, secret.n);
-	sp_buf_free(&secret);
+	sp_buf_free_secret(&secret);
 }
 
 static void check_file(struct check *c, const char *destination, const char *key, const char *path)

@@ -227,6 +227,13 @@ void sp_buf_free(struct sp_buf *b)
 	*b = (struct sp_buf){.max = b->max};
 }
 
+void sp_buf_free_secret(struct sp_buf *b)
+{
+	if (b->p)
+		explicit_bzero(b->p, b->n);
+	sp_buf_free(b);
+}
+
 uint8_t *sp_buf_steal(struct sp_buf *b, size_t *n)
 {
 	uint8_t *p = b->p;

@@ -162,6 +162,7 @@ void sp_buf_base64(struct sp_buf *b, struct sp_bytes s);
 void sp_buf_double(struct sp_buf *b, double v);
 void sp_buf_clear(struct sp_buf *b); /* keeps the memory */
 void sp_buf_free(struct sp_buf *b);
+void sp_buf_free_secret(struct sp_buf *b); /* wipes it first */
 /* Moves the memory out (caller frees with sp_free) and leaves b empty. */
 uint8_t *sp_buf_steal(struct sp_buf *b, size_t *n);
 

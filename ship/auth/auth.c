@@ -9,10 +9,13 @@
 
 /* A header line whose value is in a file. */
 struct secret {
-	const char *path, *name; /* name: NULL for Authorization */
+	const char *path; /* NULL: there is none yet */
+	const struct dest_settings *of; /* NULL: of a lane, the first line of an access key's file */
+	const char *name; /* NULL: Authorization */
 	struct sp_watch seen;
 	char *line;
-	bool reported; /* the file cannot be used, and that was said */
+	bool unread;   /* tried again each time: a change of its permissions is no change of the file */
+	bool reported; /* that it cannot be used */
 };
 
 struct auth {
@@ -29,6 +32,8 @@ struct auth {
 	void *arg;
 };
 
+/* ---- secrets ---- */
+
 static char *basic_header(const char *user, struct sp_bytes password)
 {
 	struct sp_buf pair = {0};
@@ -37,10 +42,19 @@ static char *basic_header(const char *user, struct sp_bytes password)
 	char *encoded = sp_alloc(pair.n / 3 * 4 + 5);
 	EVP_EncodeBlock((unsigned char *)encoded, pair.p, (int)pair.n);
 	char *header = sp_asprintf("Authorization: Basic %s", encoded);
-	explicit_bzero(pair.p, pair.n);
-	sp_buf_free(&pair);
+	sp_buf_free_secret(&pair);
 	sp_free_secret(&encoded);
 	return header;
+}
+
+static char *header_of(const struct secret *s, struct sp_bytes value)
+{
+	if (s->name)
+		return sp_asprintf("%s: %.*s", s->name, (int)value.n, (const char *)value.p);
+	if (s->of && s->of->basic_auth_username)
+		return basic_header(s->of->basic_auth_username, value);
+	const char *type = s->of && s->of->authorization_type ? s->of->authorization_type : "Bearer";
+	return sp_asprintf("Authorization: %s %.*s", type, (int)value.n, (const char *)value.p);
 }
 
 static bool fits_header(struct sp_bytes secret)
@@ -51,28 +65,52 @@ static bool fits_header(struct sp_bytes secret)
 	return secret.n > 0;
 }
 
-static char *authorization(const struct dest_settings *d, struct sp_bytes secret)
+/* As ingest reads access keys: a line for each, blanks around it do not count. */
+static struct sp_bytes first_line(struct sp_bytes text)
 {
-	if (d->basic_auth_username)
-		return basic_header(d->basic_auth_username, secret);
-	const char *type = d->authorization_type ? d->authorization_type : "Bearer";
-	return sp_asprintf("Authorization: %s %.*s", type, (int)secret.n, (const char *)secret.p);
+	struct sp_bytes line = {0};
+	while (line.n == 0 && text.n) {
+		const uint8_t *end = memchr(text.p, '\n', text.n);
+		size_t n = end ? (size_t)(end - text.p) : text.n;
+		line = sp_trim(sp_bytes(text.p, n && text.p[n - 1] == '\r' ? n - 1 : n));
+		text = sp_bytes(text.p + n + (end != NULL), text.n - n - (end != NULL));
+	}
+	return line;
 }
 
-static enum sp_status read_line(const struct dest_settings *d, const struct secret *s, char **out, struct sp_why *why)
+static enum sp_status read_line(const struct secret *s, char **out, struct sp_why *why)
 {
 	struct sp_buf text = {0};
 	enum sp_status status = secret_read(s->path, &text, why);
-	if (status == SP_OK && !fits_header(sp_buf_view(&text)))
+	struct sp_bytes value = s->of ? sp_buf_view(&text) : first_line(sp_buf_view(&text));
+	if (status == SP_OK && !fits_header(value))
 		status = sp_fail(why, SP_CONFIG, "%s is empty or has bytes that cannot stand in a header", s->path);
 	if (status == SP_OK)
-		*out = s->name ? sp_asprintf("%s: %.*s", s->name, (int)text.n, (const char *)text.p)
-			       : authorization(d, sp_buf_view(&text));
-	if (text.p)
-		explicit_bzero(text.p, text.n);
-	sp_buf_free(&text);
+		*out = header_of(s, value);
+	sp_buf_free_secret(&text);
 	return status;
 }
+
+/* True when there is another line now. What cannot be used leaves the last one, and is logged once. */
+static bool secret_poll(struct secret *s, const char *event, struct sp_log_field whose)
+{
+	struct sp_why why;
+	char *line = NULL;
+	if (!s->path || (!sp_watch_changed(&s->seen, s->path) && !s->unread))
+		return false;
+	s->unread = read_line(s, &line, &why) != SP_OK;
+	if (s->unread && !s->reported)
+		sp_log(SP_LOG_WARN, event, whose, sp_f_str("msg", why.text), SP_LOG_END);
+	s->reported = s->unread;
+	if (s->unread)
+		return false;
+	bool changed = !s->line || strcmp(line, s->line) != 0;
+	sp_free_secret(&s->line);
+	s->line = line;
+	return changed;
+}
+
+/* ---- destinations ---- */
 
 static void on_keys(void *arg)
 {
@@ -95,13 +133,13 @@ enum sp_status auth_new(struct sp_loop *l, struct http_client *c, const struct h
 	a->secrets = sp_new_array(struct secret, 1 + d->header_files.n);
 	a->lines = sp_new_array(const char *, 1 + d->header_files.n + SIGV4_LINES);
 	if (path)
-		a->secrets[a->n_secrets++] = (struct secret){.path = path};
+		a->secrets[a->n_secrets++] = (struct secret){.path = path, .of = d};
 	for (size_t i = 0; i < d->header_files.n; i++)
 		a->secrets[a->n_secrets++] =
-		    (struct secret){.path = d->header_files.values[i], .name = d->header_files.names[i]};
+		    (struct secret){.path = d->header_files.values[i], .of = d, .name = d->header_files.names[i]};
 	for (size_t i = 0; i < a->n_secrets && status == SP_OK; i++) {
 		sp_watch_changed(&a->secrets[i].seen, a->secrets[i].path);
-		status = read_line(d, &a->secrets[i], &a->secrets[i].line, why);
+		status = read_line(&a->secrets[i], &a->secrets[i].line, why);
 	}
 	if (status != SP_OK) {
 		auth_free(&a);
@@ -184,31 +222,11 @@ const char *const *auth_lines(struct auth *a, struct sp_bytes body)
 	return a->lines;
 }
 
-static bool secret_poll(const struct dest_settings *d, struct secret *s)
-{
-	struct sp_why why;
-	char *line = NULL;
-	if (!sp_watch_changed(&s->seen, s->path))
-		return false;
-	if (read_line(d, s, &line, &why) != SP_OK) {
-		if (!s->reported)
-			sp_log(SP_LOG_WARN, "destination.secret_unusable", sp_f_str("destination", d->name),
-			    sp_f_str("msg", why.text), SP_LOG_END);
-		s->reported = true;
-		return false;
-	}
-	s->reported = false;
-	bool changed = strcmp(line, s->line) != 0;
-	sp_free_secret(&s->line);
-	s->line = line;
-	return changed;
-}
-
 bool auth_poll(struct auth *a)
 {
 	bool changed = false;
 	for (size_t i = 0; i < a->n_secrets; i++)
-		changed |= secret_poll(a->settings, &a->secrets[i]);
+		changed |= secret_poll(&a->secrets[i], "destination.secret_unusable", sp_f_str("destination", a->settings->name));
 	if (a->aws)
 		aws_credentials_poll(a->aws);
 	return changed;
@@ -222,4 +240,52 @@ bool auth_forbidden(struct auth *a, const struct http_answer *answer)
 	aws_credentials_heard(a->aws, answer->date_ms);
 	aws_credentials_renew(a->aws);
 	return true;
+}
+
+/* ---- lanes ---- */
+
+struct token {
+	char *key_name, *path;
+	struct secret secret;
+};
+
+struct token *token_new(const char *key_name)
+{
+	struct token *t = sp_new(struct token);
+	t->key_name = sp_strdup(key_name);
+	return t;
+}
+
+void token_free(struct token **tp)
+{
+	struct token *t = *tp;
+	if (!t)
+		return;
+	*tp = NULL;
+	sp_free_secret(&t->secret.line);
+	sp_free(t->key_name);
+	sp_free(t->path);
+	sp_free(t);
+}
+
+void token_find(struct token *t, const struct settings *s)
+{
+	for (size_t i = 0; i < s->n_keys; i++) {
+		const struct key_settings *k = &s->keys[i];
+		if (strcmp(k->name, t->key_name) != 0 || !k->file || (t->path && strcmp(k->file, t->path) == 0))
+			continue;
+		sp_free(t->path);
+		t->secret.path = t->path = sp_strdup(k->file);
+		t->secret.unread = true;
+	}
+}
+
+bool token_poll(struct token *t)
+{
+	return secret_poll(&t->secret, "lane.token_unusable", sp_f_str("key", t->key_name));
+}
+
+const char *token_line(const struct token *t)
+{
+	return t->secret.line;
 }

@@ -39,4 +39,16 @@ bool auth_poll(struct auth *a);
  * request is worth another try when auth_ready. */
 bool auth_forbidden(struct auth *a, const struct http_answer *answer);
 
+/* The access key of a lane, which its requests carry as bearer token (settings: lanes.token): the first line of the key's file that is
+ * not empty, read when the key is found and when the file changes. A key or a file that has gone leaves the last token in use. */
+struct token;
+struct token *token_new(const char *key_name);
+void token_free(struct token **t);
+/* Where the key's file is; the settings are not needed afterwards. token_poll reads it. */
+void token_find(struct token *t, const struct settings *s);
+/* Looks at the file. True when the token is another one now. */
+bool token_poll(struct token *t);
+/* "Authorization: Bearer ...", valid until the next token_poll; NULL: there is none yet, and nothing can be sent. */
+const char *token_line(const struct token *t);
+
 #endif

@@ -57,9 +57,7 @@ static void ended(struct aws_credentials *c)
 {
 	aws_grant_free(&c->source);
 	sp_buf_free(&c->missing);
-	if (c->form.p)
-		explicit_bzero(c->form.p, c->form.n);
-	sp_buf_clear(&c->form);
+	sp_buf_free_secret(&c->form);
 	c->busy = false;
 	c->changed(c->arg);
 }
@@ -232,10 +230,9 @@ static bool from_web_identity(struct aws_credentials *c)
 		begin_form(c, "AssumeRoleWithWebIdentity", role);
 		sp_buf_str(&c->form, "&WebIdentityToken=");
 		aws_encode(&c->form, sp_buf_view(&token));
-		explicit_bzero(token.p, token.n);
 		ask_sts(c);
 	}
-	sp_buf_free(&token);
+	sp_buf_free_secret(&token);
 	return true;
 }
 
@@ -255,9 +252,7 @@ static enum sp_status read_profile(const char *path, const char *profile, struct
 	enum sp_status status = secret_read(path, &text, why);
 	if (status == SP_OK && (status = aws_grant_from_profile(sp_buf_view(&text), profile, out, &reason)) != SP_OK)
 		sp_fail(why, status, "%s: %s", path, reason.text);
-	if (text.p)
-		explicit_bzero(text.p, text.n);
-	sp_buf_free(&text);
+	sp_buf_free_secret(&text);
 	return status;
 }
 
@@ -309,6 +304,19 @@ static void on_container(void *arg, const struct http_answer *a)
 	on_keys(arg, a, "container endpoint");
 }
 
+/* Takes over url and line, which is secret and may be NULL. */
+static void call_metadata(struct aws_credentials *c, const char *method, char *url, char *line, http_done_fn done)
+{
+	struct http_call call = {.method = method,
+	    .url = url,
+	    .lines = (const char *[]){line, NULL},
+	    .timeout_ms = METADATA_TIMEOUT_MS,
+	    .direct = true};
+	http_call(c->http, &call, done, c);
+	sp_free_secret(&line);
+	sp_free(url);
+}
+
 /* Who answers there gets a secret and hands out keys: either it proves who it is, or it is this host or its platform.
  */
 static bool is_trusted(const char *url)
@@ -347,18 +355,9 @@ static bool from_container(struct aws_credentials *c)
 		char *line = path    ? sp_asprintf("Authorization: %.*s", (int)pass.n, (const char *)pass.p)
 			     : token ? sp_asprintf("Authorization: %s", token)
 				     : NULL;
-		struct http_call call = {.method = "GET",
-		    .url = url,
-		    .lines = (const char *[]){line, NULL},
-		    .timeout_ms = METADATA_TIMEOUT_MS,
-		    .direct = true};
-		http_call(c->http, &call, on_container, c);
-		sp_free_secret(&line);
-		sp_free(url);
+		call_metadata(c, "GET", url, line, on_container);
 	}
-	if (pass.p)
-		explicit_bzero(pass.p, pass.n);
-	sp_buf_free(&pass);
+	sp_buf_free_secret(&pass);
 	return true;
 }
 
@@ -373,14 +372,7 @@ static void ask_metadata(struct aws_credentials *c, const char *method, const ch
 	char *url = sp_asprintf("%.*s%s", (int)(n && host[n - 1] == '/' ? n - 1 : n), host, path);
 	char *line = c->pass ? sp_asprintf("X-aws-ec2-metadata-token: %s", c->pass)
 			     : sp_strdup("X-aws-ec2-metadata-token-ttl-seconds: 300");
-	struct http_call call = {.method = method,
-	    .url = url,
-	    .lines = (const char *[]){line, NULL},
-	    .timeout_ms = METADATA_TIMEOUT_MS,
-	    .direct = true};
-	http_call(c->http, &call, done, c);
-	sp_free_secret(&line);
-	sp_free(url);
+	call_metadata(c, method, url, line, done);
 }
 
 static void on_metadata_keys(void *arg, const struct http_answer *a)
@@ -472,7 +464,7 @@ void aws_credentials_free(struct aws_credentials **credentials)
 	aws_grant_free(&c->grant);
 	aws_grant_free(&c->source);
 	sp_free_secret(&c->pass);
-	sp_buf_free(&c->form);
+	sp_buf_free_secret(&c->form);
 	sp_buf_free(&c->missing);
 	sp_free(c->file);
 	sp_free(c);
@@ -508,11 +500,6 @@ void aws_credentials_renew(struct aws_credentials *c)
 	if (!c->busy)
 		sp_timer_set(c->loop, &c->timer, 0, begin, c);
 	c->busy = true;
-}
-
-bool aws_credentials_busy(const struct aws_credentials *c)
-{
-	return c->busy;
 }
 
 void aws_credentials_poll(struct aws_credentials *c)

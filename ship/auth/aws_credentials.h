@@ -33,8 +33,6 @@ int64_t aws_credentials_now_ms(const struct aws_credentials *c);
 bool aws_credentials_heard(struct aws_credentials *c, int64_t date_ms);
 /* Ask for new keys now. */
 void aws_credentials_renew(struct aws_credentials *c);
-/* An attempt is under way. */
-bool aws_credentials_busy(const struct aws_credentials *c);
 /* Looks at the shared file. */
 void aws_credentials_poll(struct aws_credentials *c);
 /* Where the keys are from; why the last attempt failed, NULL when it did not. */

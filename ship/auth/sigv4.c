@@ -173,8 +173,7 @@ static void derive_key(
 	hmac(key, SHA256_DIGEST_LENGTH, sp_str(region), key);
 	hmac(key, SHA256_DIGEST_LENGTH, sp_str(service), key);
 	hmac(key, SHA256_DIGEST_LENGTH, SP_LIT("aws4_request"), key);
-	explicit_bzero(first.p, first.n);
-	sp_buf_free(&first);
+	sp_buf_free_secret(&first);
 }
 
 void sigv4_sign(const struct sigv4_request *r, const struct aws_keys *keys, const char *region, const char *service,
@@ -207,9 +206,7 @@ void sigv4_sign(const struct sigv4_request *r, const struct aws_keys *keys, cons
 		lines[n++] = sp_asprintf("X-Amz-Security-Token: %s", keys->token);
 	lines[n++] = sp_strndup(line.p, line.n);
 	lines[n] = NULL;
-	if (keys->token)
-		explicit_bzero(request.p, request.n);
-	sp_buf_free(&request);
+	sp_buf_free_secret(&request);
 	sp_buf_free(&names);
 	sp_buf_free(&scope);
 	sp_buf_free(&text);

@@ -12,7 +12,6 @@
 #include "ship/send/pace.h"
 #include "ship/send/resume.h"
 #include "ship/send/protocol.h"
-#include "ship/auth/token.h"
 #include "ship/send/window.h"
 
 /* How far shards may be apart in the time of their samples; half of the hour after which Prometheus refuses. */

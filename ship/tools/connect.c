@@ -7,7 +7,6 @@
 #include "proto/remote_write2.h"
 #include "ship/auth/auth.h"
 #include "ship/send/listener.h"
-#include "ship/auth/token.h"
 
 #include <getopt.h>
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* The access key that a lane sends: the first of its file, whatever becomes of the file later. */
-#include "ship/auth/token.h"
+#include "ship/auth/auth.h"
 
 #include "common/alloc.h"
 #include "common/log.h"
