@@ -8,7 +8,6 @@
 #include "common/pages.h"
 #include "common/sock.h"
 #include "ship/active.h"
-#include "ship/tools/connect.h"
 #include "ship/drain.h"
 #include "ship/intake.h"
 #include "ship/plans.h"

@@ -1,4 +1,4 @@
-#include "ship/tools/connect.h"
+#include "ship/tools/tools.h"
 
 #include "common/alloc.h"
 #include "common/keys_dir.h"

@@ -2,18 +2,33 @@
 
 #include "common/clock.h"
 
+#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 enum command { LS, SHOW, EXPORT, REPLAY, PURGE, COMMANDS };
-static const char *const commands[COMMANDS] = {"ls", "show", "export", "replay", "purge"};
+static const struct {
+	const char *name;
+	enum sp_status (*run)(struct tool *t, struct sp_why *why);
+} commands[COMMANDS] = {
+	[LS] = {"ls", tools_list},
+	[SHOW] = {"show", tools_show},
+	[EXPORT] = {"export", tools_export},
+	[REPLAY] = {"replay", tools_replay},
+	[PURGE] = {"purge", tools_purge},
+};
 
 static const char *const about[INSPECT_TABLES] = {
 	[INSPECT_SPOOL] = "what waits to be sent, in batches of one destination (or of one lane of it, DESTINATION/LANE)",
 	[INSPECT_QUARANTINE] = "pieces of deliveries that could not be decoded",
 	[INSPECT_DEADLETTER] = "samples that a receiver refused, or that could not be sent",
 };
+
+enum { WORD = 1, OPTION_JSON, OPTION_RAW, OPTION_ALL, OPTION_YES, OPTION_CONFIG, OPTION_KEY, OPTION_REASON, OPTION_DESTINATION, OPTION_BEFORE };
+static const struct option options[] = {{"json", no_argument, NULL, OPTION_JSON}, {"raw", no_argument, NULL, OPTION_RAW},
+	{"all", no_argument, NULL, OPTION_ALL}, {"yes", no_argument, NULL, OPTION_YES}, {"config", required_argument, NULL, OPTION_CONFIG},
+	{"key", required_argument, NULL, OPTION_KEY}, {"reason", required_argument, NULL, OPTION_REASON},
+	{"destination", required_argument, NULL, OPTION_DESTINATION}, {"before", required_argument, NULL, OPTION_BEFORE}, {0}};
 
 static bool has_command(enum inspect_table t, enum command c)
 {
@@ -63,31 +78,35 @@ static bool text_option(char *out, size_t n, const char *value)
 	return *value && strlen(value) < n;
 }
 
-/* argv[0] and what follows it; false: a word that cannot be. *used: how many words. */
-static bool take_option(struct tool *t, char **argv, int argc, const char **config, int *used)
+/* A word of the command line: an option and its value, or, for WORD, an id. False: it cannot be. */
+static bool take_word(struct tool *t, int option, char *value, const char **config)
 {
-	const char *name = argv[0], *value = argc > 1 ? argv[1] : NULL;
-	*used = 1;
-	if (strcmp(name, "--json") == 0)
+	switch (option) {
+	case WORD:
+		t->ids[t->n_ids++] = value;
+		return is_id(value);
+	case OPTION_JSON:
 		return t->json = true;
-	if (strcmp(name, "--raw") == 0)
+	case OPTION_RAW:
 		return t->raw = true;
-	if (strcmp(name, "--all") == 0)
+	case OPTION_ALL:
 		return t->all = true;
-	if (strcmp(name, "--yes") == 0)
+	case OPTION_YES:
 		return t->yes = true;
-	*used = 2;
-	if (!value)
-		return false;
-	if (strcmp(name, "--config") == 0)
-		return (*config = value) != NULL;
-	if (strcmp(name, "--key") == 0)
+	case OPTION_CONFIG:
+		*config = value;
+		return true;
+	case OPTION_KEY:
 		return text_option(t->pick.key, sizeof t->pick.key, value);
-	if (strcmp(name, "--reason") == 0 && t->table != INSPECT_SPOOL)
-		return text_option(t->pick.reason, sizeof t->pick.reason, value);
-	if (strcmp(name, "--destination") == 0 && t->table != INSPECT_QUARANTINE)
-		return text_option(t->pick.destination, sizeof t->pick.destination, value);
-	return strcmp(name, "--before") == 0 && before_parse(value, &t->pick.before_ms);
+	case OPTION_REASON:
+		return t->table != INSPECT_SPOOL && text_option(t->pick.reason, sizeof t->pick.reason, value);
+	case OPTION_DESTINATION:
+		return t->table != INSPECT_QUARANTINE && text_option(t->pick.destination, sizeof t->pick.destination, value);
+	case OPTION_BEFORE:
+		return before_parse(value, &t->pick.before_ms);
+	default:
+		return false;
+	}
 }
 
 static bool has_filter(const struct tool *t)
@@ -112,22 +131,6 @@ static const char *what_is_wrong(const struct tool *t, enum command c)
 	return NULL;
 }
 
-static enum sp_status run(struct tool *t, enum command c, struct sp_why *why)
-{
-	switch (c) {
-	case LS:
-		return tools_list(t, why);
-	case SHOW:
-		return tools_show(t, t->ids[0], why);
-	case EXPORT:
-		return tools_export(t, why);
-	case REPLAY:
-		return tools_replay(t, why);
-	default:
-		return tools_purge(t, why);
-	}
-}
-
 static int usage(const struct tool *t, const char *wrong)
 {
 	if (wrong)
@@ -137,12 +140,12 @@ static int usage(const struct tool *t, const char *wrong)
 	return SP_EXIT_USAGE;
 }
 
-static int wrong_word(const struct tool *t, const char *word, const char *value)
+static int wrong_word(const struct tool *t, int option, const char *word, const char *value)
 {
 	char wrong[256];
-	if (word[0] != '-')
+	if (option == WORD)
 		snprintf(wrong, sizeof wrong, "\"%.80s\" is no id: ids are digits and dots", word);
-	else if (strcmp(word, "--before") == 0 && value)
+	else if (option == OPTION_BEFORE)
 		snprintf(wrong, sizeof wrong, "--before \"%.80s\": right is an age such as 7d, or a time such as 2026-01-31T12:00:00Z", value);
 	else
 		snprintf(wrong, sizeof wrong, "%.80s is not known here, or has no value", word);
@@ -152,21 +155,18 @@ static int wrong_word(const struct tool *t, const char *word, const char *value)
 /* The words behind the noun; returns the exit code when they are no command, else 0. */
 static int read_words(struct tool *t, int argc, char **argv, enum command *c, const char **config)
 {
-	for (*c = LS; *c < COMMANDS && strcmp(argc > 1 ? argv[1] : "", commands[*c]) != 0;)
+	for (*c = LS; *c < COMMANDS && strcmp(argc > 1 ? argv[1] : "", commands[*c].name) != 0;)
 		++*c;
 	if (argc < 2 || argv[1][0] == '-')
 		return usage(t, NULL);
 	if (*c == COMMANDS || !has_command(t->table, *c))
 		return usage(t, "no such verb");
 	t->ids = &argv[2]; /* moved up to each other */
-	for (int i = 2, used; i < argc; i += used) {
-		used = 1;
-		if (is_id(argv[i]))
-			t->ids[t->n_ids++] = argv[i];
-		else if (!take_option(t, argv + i, argc - i, config, &used))
-			return wrong_word(t, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
-	}
-	const char *wrong = what_is_wrong(t, *c);
+	optind = 0;
+	for (int at = 1, o; (o = getopt_long(argc - 1, argv + 1, "-:", options, NULL)) != -1; at = optind)
+		if (!take_word(t, o, optarg, config))
+			return wrong_word(t, o, argv[1 + at], optarg);
+	const char *wrong = optind < argc - 1 ? "-- has no meaning here" : what_is_wrong(t, *c);
 	return wrong ? usage(t, wrong) : 0;
 }
 
@@ -193,7 +193,7 @@ int tools_main(int argc, char **argv)
 	t.settings = settings_for_role(SP_ROLE_SHIP, config, -1, false, NULL);
 	t.curl = curl_easy_init();
 	SP_BUG_IF(!t.curl);
-	enum sp_status status = run(&t, command, &why);
+	enum sp_status status = commands[command].run(&t, &why);
 	fflush(stdout);
 	if (status != SP_OK)
 		fprintf(stderr, "%s: %s\n", argv[0], why.text);

@@ -19,4 +19,9 @@ void tools_routes(struct sp_admin *a, struct writer *w);
 /* argv[0] is the noun. Returns the exit code. */
 int tools_main(int argc, char **argv);
 
+/* `standpipe check --connect`: talks to every destination and every known lane as ship would, and says what each takes. Without
+ * --write-probe only requests without samples go out. With it each destination gets two samples of the series standpipe_probe: one of
+ * now, and one that is a minute older. Returns the exit code: 1 when a destination would get nothing. */
+int connect_main(int argc, char **argv);
+
 #endif

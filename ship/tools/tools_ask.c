@@ -7,11 +7,36 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-size_t tools_take_answer(char *p, size_t size, size_t n, void *arg)
+static size_t take_answer(char *p, size_t size, size_t n, void *arg)
 {
 	struct sp_buf *out = arg;
 	sp_buf_add(out, sp_bytes(p, size * n));
 	return sp_buf_ok(out) ? size * n : 0;
+}
+
+enum sp_status tools_http(struct tool *t, const char *socket, const struct sp_buf *url, struct sp_bytes body, struct sp_buf *answer,
+	long *http, struct sp_why *why)
+{
+	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+	char path[256];
+	snprintf(path, sizeof path, "%s/%s", t->settings->runtime_dir, socket);
+	curl_easy_reset(t->curl);
+	curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, path);
+	curl_easy_setopt(t->curl, CURLOPT_URL, (const char *)url->p);
+	curl_easy_setopt(t->curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, answer);
+	if (body.p) {
+		curl_easy_setopt(t->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+		curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, (const char *)body.p);
+	}
+	CURLcode rc = curl_easy_perform(t->curl);
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, http);
+	curl_slist_free_all(headers);
+	if (rc == CURLE_OK)
+		return SP_OK;
+	return sp_fail(why, rc == CURLE_COULDNT_CONNECT ? SP_AGAIN : SP_IO, "%s: %s", path, curl_easy_strerror(rc));
 }
 
 void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value)
@@ -22,44 +47,24 @@ void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const
 	curl_free(escaped);
 }
 
-static void make_url(
-	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, struct sp_buf *url)
-{
-	sp_buf_printf(url, "http://ship/%s/%s?before=%" PRId64, inspect_name(t->table), tools_verbs[verb], pick->before_ms);
-	tools_add_param(t, url, "id", pick->id);
-	tools_add_param(t, url, "reason", pick->reason);
-	tools_add_param(t, url, "key", pick->key);
-	tools_add_param(t, url, "destination", pick->destination);
-	tools_add_param(t, url, "after", after);
-	sp_buf_u8(url, 0);
-}
-
 /* SP_AGAIN: there is no ship. */
 static enum sp_status ask_ship(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, struct sp_buf *out, struct sp_why *why)
 {
 	struct sp_buf url = {0};
-	char path[256];
 	long http = 0;
-	snprintf(path, sizeof path, "%s/%s", t->settings->runtime_dir, TOOLS_SOCKET);
-	make_url(t, verb, pick, after, &url);
-	curl_easy_reset(t->curl);
-	curl_easy_setopt(t->curl, CURLOPT_UNIX_SOCKET_PATH, path);
-	curl_easy_setopt(t->curl, CURLOPT_URL, (const char *)url.p);
-	curl_easy_setopt(t->curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, tools_take_answer);
-	curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, out);
-	if (verb >= TOOLS_PURGE)
-		curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, "");
-	CURLcode rc = curl_easy_perform(t->curl);
+	sp_buf_printf(&url, "http://ship/%s/%s?before=%" PRId64, inspect_name(t->table), tools_verbs[verb], pick->before_ms);
+	tools_add_param(t, &url, "id", pick->id);
+	tools_add_param(t, &url, "reason", pick->reason);
+	tools_add_param(t, &url, "key", pick->key);
+	tools_add_param(t, &url, "destination", pick->destination);
+	tools_add_param(t, &url, "after", after);
+	sp_buf_u8(&url, 0);
+	struct sp_bytes body = verb >= TOOLS_PURGE ? SP_LIT("") : (struct sp_bytes){0};
+	enum sp_status status = tools_http(t, TOOLS_SOCKET, &url, body, out, &http, why);
 	sp_buf_free(&url);
-	if (rc == CURLE_COULDNT_CONNECT)
-		return sp_fail(why, SP_AGAIN, "no ship answers on %s", path);
-	if (rc != CURLE_OK)
-		return sp_fail(why, SP_IO, "%s: %s", path, curl_easy_strerror(rc));
-	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &http);
-	if (http == 200)
-		return SP_OK;
+	if (status != SP_OK || http == 200)
+		return status;
 	return sp_fail(why, http == 404 ? SP_NOT_FOUND : SP_BAD_DATA, "%.*s", (int)out->n, (const char *)out->p);
 }
 
@@ -81,8 +86,7 @@ static enum sp_status open_files(struct tool *t, bool to_write, struct sp_why *w
 static enum sp_status edit_files(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, struct sp_buf *out, struct sp_why *why)
 {
-	struct edit e = {.verb = verb == TOOLS_PURGE ? EDIT_PURGE : EDIT_REPLAY, .table = t->table, .pick = *pick};
-	snprintf(e.after, sizeof e.after, "%s", after);
+	struct edit e = tools_edit(t->table, verb, pick, after);
 	spool_begin(t->spool);
 	edit_run(t->spool, &e, NULL, NULL, NULL);
 	enum sp_status status = spool_commit(t->spool, why);
@@ -109,37 +113,50 @@ static enum sp_status answer(
 				   : tools_look(t->spool, t->table, verb, pick, after, out, why);
 }
 
-enum sp_status tools_body(struct tool *t, const char *id, struct sp_buf *out, struct sp_why *why)
-{
-	struct pick pick = {.id = ""};
-	snprintf(pick.id, sizeof pick.id, "%s", id);
-	return answer(t, TOOLS_BODY, &pick, "", out, why);
-}
-
-static enum sp_status parse(const struct sp_buf *text, json_t **out, struct sp_why *why)
-{
-	*out = json_loadb((const char *)text->p, text->n, 0, NULL);
-	return *out ? SP_OK : sp_fail(why, SP_BAD_DATA, "ship's answer is no JSON");
-}
-
 enum sp_status tools_step(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, json_t **out, struct sp_why *why)
 {
 	struct sp_buf text = {0};
 	enum sp_status status = answer(t, verb, pick, after, &text, why);
-	if (status == SP_OK)
-		status = parse(&text, out, why);
+	if (status == SP_OK && !(*out = json_loadb((const char *)text.p, text.n, 0, NULL)))
+		status = sp_fail(why, SP_BAD_DATA, "ship's answer is no JSON");
 	sp_buf_free(&text);
 	return status;
 }
 
+struct pick tools_pick(const char *id)
+{
+	struct pick pick = {.id = ""};
+	snprintf(pick.id, sizeof pick.id, "%s", id);
+	return pick;
+}
+
+enum sp_status tools_row(struct tool *t, const char *id, json_t **row, struct sp_buf *body, struct sp_why *why)
+{
+	struct pick pick = tools_pick(id);
+	enum sp_status status = tools_step(t, TOOLS_SHOW, &pick, "", row, why);
+	return status == SP_OK ? answer(t, TOOLS_BODY, &pick, "", body, why) : status;
+}
+
+/* ---- rows ---- */
+
+int64_t tools_number(const json_t *row, const char *name)
+{
+	return json_integer_value(json_object_get(row, name));
+}
+
+const char *tools_text(const json_t *row, const char *name)
+{
+	const char *s = json_string_value(json_object_get(row, name));
+	return s ? s : "";
+}
+
 const char *tools_id(const json_t *row, char out[64])
 {
-	const json_t *id = json_object_get(row, "id");
-	if (json_is_integer(id))
-		snprintf(out, 64, "%" PRId64, (int64_t)json_integer_value(id));
+	if (json_is_integer(json_object_get(row, "id")))
+		snprintf(out, 64, "%" PRId64, tools_number(row, "id"));
 	else
-		snprintf(out, 64, "%s", json_is_string(id) ? json_string_value(id) : "");
+		snprintf(out, 64, "%s", tools_text(row, "id"));
 	return out;
 }
 
@@ -147,9 +164,8 @@ static enum sp_status each_id(struct tool *t, tools_row_fn fn, void *arg, struct
 {
 	enum sp_status status = SP_OK;
 	for (size_t i = 0; i < t->n_ids && status == SP_OK; i++) {
-		struct pick pick = {.id = ""};
+		struct pick pick = tools_pick(t->ids[i]);
 		json_t *row = NULL;
-		snprintf(pick.id, sizeof pick.id, "%s", t->ids[i]);
 		status = tools_step(t, TOOLS_SHOW, &pick, "", &row, why);
 		if (status == SP_OK)
 			status = fn(t, row, arg, why);

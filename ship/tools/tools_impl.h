@@ -1,5 +1,5 @@
 /* tools_impl - what the files of the tools share: tools.c (the command line), tools_ask.c (questions to a ship, or to the files),
- * tools_show.c (ls, show, export), tools_change.c (purge, replay), tools_quarantine.c (replay through ingest), tools_serve.c (ship's side). Nobody else includes this.
+ * tools_show.c (ls, show, export), tools_change.c (purge, replay), tools_serve.c (ship's side). Nobody else includes this.
  */
 #ifndef SHIP_TOOLS_IMPL_H
 #define SHIP_TOOLS_IMPL_H
@@ -11,7 +11,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
-/* Questions, and what they are called in paths. */
+/* Questions, and what they are called in paths. From TOOLS_PURGE on they change the spool. */
 enum tools_verb { TOOLS_LS, TOOLS_SHOW, TOOLS_BODY, TOOLS_PURGE, TOOLS_REPLAY, TOOLS_VERBS };
 extern const char *const tools_verbs[TOOLS_VERBS];
 
@@ -31,27 +31,33 @@ struct tool {
 /* ---- tools_serve.c: the answer to one question, from an open spool ---- */
 SP_CHECKED enum sp_status tools_look(struct spool *sp, enum inspect_table t, enum tools_verb verb, const struct pick *pick,
 	const char *after, struct sp_buf *out, struct sp_why *why);
-/* What a step of an edit did, as JSON. */
+/* A step of a purge or a replay, and what it did, as JSON. */
+struct edit tools_edit(enum inspect_table t, enum tools_verb verb, const struct pick *pick, const char *after);
 void tools_edit_json(const struct edit *e, struct sp_buf *out);
 
 /* ---- tools_ask.c ---- */
+struct pick tools_pick(const char *id);
 /* The answer to one question: rows, a row, or what one step of a purge or a replay did. *out is the caller's (json_decref). */
 SP_CHECKED enum sp_status tools_step(
 	struct tool *t, enum tools_verb verb, const struct pick *pick, const char *after, json_t **out, struct sp_why *why);
-/* The body of a row. */
-SP_CHECKED enum sp_status tools_body(struct tool *t, const char *id, struct sp_buf *out, struct sp_why *why);
-/* Appends &name=value to a URL, unless the value is "". */
-void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value);
-/* For curl: appends to the struct sp_buf that is its data. */
-size_t tools_take_answer(char *p, size_t size, size_t n, void *arg);
+/* A row and its bytes, which are the caller's also after a failure. */
+SP_CHECKED enum sp_status tools_row(struct tool *t, const char *id, json_t **row, struct sp_buf *body, struct sp_why *why);
 typedef enum sp_status (*tools_row_fn)(struct tool *t, const json_t *row, void *arg, struct sp_why *why);
 /* Calls fn for every row that is meant, in order, until it fails: those with the ids given, else those of the pick. */
 SP_CHECKED enum sp_status tools_each(struct tool *t, tools_row_fn fn, void *arg, struct sp_why *why);
+/* A GET over a socket of runtime.dir, or a POST of the body when that has an address. SP_AGAIN: nobody answers. */
+SP_CHECKED enum sp_status tools_http(struct tool *t, const char *socket, const struct sp_buf *url, struct sp_bytes body,
+	struct sp_buf *answer, long *http, struct sp_why *why);
+/* Appends &name=value to a URL, unless the value is "". */
+void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value);
 const char *tools_id(const json_t *row, char out[64]);
+int64_t tools_number(const json_t *row, const char *name);   /* 0: there is none */
+const char *tools_text(const json_t *row, const char *name); /* "": there is none */
 
 /* ---- tools_show.c ---- */
+void tools_print_json(const json_t *row);
 SP_CHECKED enum sp_status tools_list(struct tool *t, struct sp_why *why);
-SP_CHECKED enum sp_status tools_show(struct tool *t, const char *id, struct sp_why *why);
+SP_CHECKED enum sp_status tools_show(struct tool *t, struct sp_why *why);
 SP_CHECKED enum sp_status tools_export(struct tool *t, struct sp_why *why);
 
 /* ---- tools_change.c ---- */
@@ -59,8 +65,5 @@ SP_CHECKED enum sp_status tools_export(struct tool *t, struct sp_why *why);
 const char *tools_thing(enum inspect_table t, uint64_t n);
 SP_CHECKED enum sp_status tools_purge(struct tool *t, struct sp_why *why);
 SP_CHECKED enum sp_status tools_replay(struct tool *t, struct sp_why *why);
-
-/* ---- tools_quarantine.c ---- */
-SP_CHECKED enum sp_status tools_replay_quarantine(struct tool *t, struct sp_why *why);
 
 #endif

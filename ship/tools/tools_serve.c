@@ -11,15 +11,10 @@
 const char *const tools_verbs[TOOLS_VERBS] = {"ls", "show", "body", "purge", "replay"};
 
 struct question {
-	enum inspect_table table;
 	enum tools_verb verb;
-	struct pick pick;
-	char after[64];
+	struct edit edit; /* which rows, and how it ended, also of a look */
 	struct sp_buf answer;
-	enum sp_status status;
-	struct sp_why why;
 	struct sp_admin_token *token;
-	struct edit edit; /* of a purge or a replay */
 };
 
 enum sp_status tools_look(struct spool *sp, enum inspect_table t, enum tools_verb verb, const struct pick *pick, const char *after,
@@ -30,22 +25,11 @@ enum sp_status tools_look(struct spool *sp, enum inspect_table t, enum tools_ver
 	return status == SP_OK && !sp_buf_ok(out) ? sp_fail(why, SP_NO_MEM, "no memory for the answer") : status;
 }
 
-static void look_up(struct spool *sp, void *arg)
+struct edit tools_edit(enum inspect_table t, enum tools_verb verb, const struct pick *pick, const char *after)
 {
-	struct question *q = arg;
-	q->status = tools_look(sp, q->table, q->verb, &q->pick, q->after, &q->answer, &q->why);
-}
-
-static void reply(void *arg)
-{
-	struct question *q = arg;
-	int http = q->status == SP_OK ? 200 : q->status == SP_NOT_FOUND ? 404 : q->status == SP_BAD_DATA ? 400 : 500;
-	const char *type = http != 200		   ? "text/plain; charset=utf-8"
-			   : q->verb == TOOLS_BODY ? "application/octet-stream"
-						   : "application/json";
-	sp_admin_reply(&q->token, http, type, http == 200 ? sp_buf_view(&q->answer) : sp_str(q->why.text));
-	sp_buf_free(&q->answer);
-	sp_free(q);
+	struct edit e = {.verb = verb == TOOLS_PURGE ? EDIT_PURGE : EDIT_REPLAY, .table = t, .pick = *pick};
+	snprintf(e.after, sizeof e.after, "%s", after);
+	return e;
 }
 
 void tools_edit_json(const struct edit *e, struct sp_buf *out)
@@ -56,24 +40,40 @@ void tools_edit_json(const struct edit *e, struct sp_buf *out)
 	sp_buf_printf(out, ", \"last\": \"%s\", \"more\": %s}\n", e->last, e->more ? "true" : "false");
 }
 
-static void edited(void *arg)
+static void look_up(struct spool *sp, void *arg)
 {
 	struct question *q = arg;
-	q->status = q->edit.status;
-	q->why = q->edit.why;
-	tools_edit_json(&q->edit, &q->answer);
-	reply(q);
+	struct edit *e = &q->edit;
+	e->status = tools_look(sp, e->table, q->verb, &e->pick, e->after, &q->answer, &e->why);
 }
 
-static void fill_pick(const struct sp_admin_request *req, struct pick *p)
+static void reply(void *arg)
 {
-	char before[32] = "0";
-	(void)sp_admin_param(req, "id", p->id, sizeof p->id);
-	(void)sp_admin_param(req, "reason", p->reason, sizeof p->reason);
-	(void)sp_admin_param(req, "key", p->key, sizeof p->key);
-	(void)sp_admin_param(req, "destination", p->destination, sizeof p->destination);
+	struct question *q = arg;
+	enum sp_status status = q->edit.status;
+	int http = status == SP_OK ? 200 : status == SP_NOT_FOUND ? 404 : status == SP_BAD_DATA ? 400 : 500;
+	const char *type = http != 200		   ? "text/plain; charset=utf-8"
+			   : q->verb == TOOLS_BODY ? "application/octet-stream"
+						   : "application/json";
+	if (q->verb >= TOOLS_PURGE)
+		tools_edit_json(&q->edit, &q->answer);
+	sp_admin_reply(&q->token, http, type, http == 200 ? sp_buf_view(&q->answer) : sp_str(q->edit.why.text));
+	sp_buf_free(&q->answer);
+	sp_free(q);
+}
+
+static struct edit asked_of(const struct sp_admin_request *req, enum inspect_table table, enum tools_verb verb)
+{
+	char before[32] = "0", after[64] = "";
+	struct pick p = {.id = ""};
+	(void)sp_admin_param(req, "id", p.id, sizeof p.id);
+	(void)sp_admin_param(req, "reason", p.reason, sizeof p.reason);
+	(void)sp_admin_param(req, "key", p.key, sizeof p.key);
+	(void)sp_admin_param(req, "destination", p.destination, sizeof p.destination);
 	(void)sp_admin_param(req, "before", before, sizeof before);
-	p->before_ms = strtoll(before, NULL, 10);
+	(void)sp_admin_param(req, "after", after, sizeof after);
+	p.before_ms = strtoll(before, NULL, 10);
+	return tools_edit(table, verb, &p, after);
 }
 
 /* /TABLE/VERB?id=...&reason=...: GET looks, POST changes. */
@@ -92,16 +92,11 @@ static int serve(void *arg, const struct sp_admin_request *req, struct sp_admin_
 		if (is_post != (verb >= TOOLS_PURGE))
 			return 405;
 		struct question *q = sp_new(struct question);
-		*q = (struct question){.table = table, .verb = verb, .token = token};
-		fill_pick(req, &q->pick);
-		(void)sp_admin_param(req, "after", q->after, sizeof q->after);
-		if (!is_post) {
+		*q = (struct question){.verb = verb, .edit = asked_of(req, table, verb), .token = token};
+		if (is_post)
+			writer_edit(arg, &q->edit, reply, q);
+		else
 			writer_query(arg, look_up, reply, q);
-			return 0;
-		}
-		q->edit = (struct edit){.verb = verb == TOOLS_PURGE ? EDIT_PURGE : EDIT_REPLAY, .table = table, .pick = q->pick};
-		memcpy(q->edit.after, q->after, sizeof q->edit.after);
-		writer_edit(arg, &q->edit, edited, q);
 		return 0;
 	}
 	return 404;

@@ -59,7 +59,7 @@ static void value_text(const char *name, const json_t *v, char *out, size_t n)
 	}
 }
 
-static void print_json(const json_t *row)
+void tools_print_json(const json_t *row)
 {
 	json_dumpf(row, stdout, JSON_COMPACT);
 	putchar('\n');
@@ -78,7 +78,7 @@ static enum sp_status print_row(struct tool *t, const json_t *row, void *arg, st
 {
 	(void)arg, (void)why;
 	if (t->json) {
-		print_json(row);
+		tools_print_json(row);
 		return SP_OK;
 	}
 	for (const struct shown *c = shown[t->table]; c < shown[t->table] + 8 && c->name; c++) {
@@ -153,19 +153,15 @@ static enum sp_status print_body(const struct tool *t, struct sp_bytes body, str
 	return SP_OK;
 }
 
-enum sp_status tools_show(struct tool *t, const char *id, struct sp_why *why)
+enum sp_status tools_show(struct tool *t, struct sp_why *why)
 {
-	struct pick pick = {.id = ""};
 	struct sp_buf body = {0};
 	json_t *row = NULL;
-	snprintf(pick.id, sizeof pick.id, "%s", id);
-	enum sp_status status = tools_step(t, TOOLS_SHOW, &pick, "", &row, why);
-	if (status == SP_OK)
-		status = tools_body(t, id, &body, why);
+	enum sp_status status = tools_row(t, t->ids[0], &row, &body, why);
 	if (status == SP_OK && t->raw) {
 		fwrite(body.p, 1, body.n, stdout);
 	} else if (status == SP_OK && t->json) {
-		print_json(row);
+		tools_print_json(row);
 	} else if (status == SP_OK) {
 		print_fields(row);
 		status = print_body(t, sp_buf_view(&body), why);
@@ -196,7 +192,7 @@ static void print_exported(const struct tool *t, json_t *row, struct sp_bytes bo
 	json_object_set_new(row, "body", json_stringn((const char *)base64.p, base64.n));
 	if (t->table != INSPECT_QUARANTINE && body.n && each_sample(body, add_line, samples, &damage) == SP_OK)
 		json_object_set(row, "contents", samples);
-	print_json(row);
+	tools_print_json(row);
 	json_decref(samples);
 	sp_buf_free(&base64);
 }
@@ -205,16 +201,13 @@ static enum sp_status export_row(struct tool *t, const json_t *listed, void *arg
 {
 	struct exported *e = arg;
 	struct sp_buf body = {0};
-	struct pick pick = {.id = ""};
+	char id[64];
 	json_t *row = NULL;
-	(void)tools_id(listed, pick.id);
-	enum sp_status status = tools_step(t, TOOLS_SHOW, &pick, "", &row, why);
-	if (status == SP_OK)
-		status = tools_body(t, pick.id, &body, why);
+	enum sp_status status = tools_row(t, tools_id(listed, id), &row, &body, why);
 	if (status == SP_OK) {
 		print_exported(t, row, sp_buf_view(&body));
 		e->rows++;
-		e->samples += (uint64_t)json_integer_value(json_object_get(row, "samples"));
+		e->samples += (uint64_t)tools_number(row, "samples");
 	}
 	json_decref(row);
 	sp_buf_free(&body);
