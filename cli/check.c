@@ -9,12 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 struct check {
@@ -87,23 +85,6 @@ static void check_destination(struct check *c, const struct dest_settings *d)
 	check_file(c, d->name, "tls_config.key_file", d->tls_key_file);
 	if (d->tls_insecure)
 		say(c, false, "destinations.%s: the receiver's certificate is not checked", d->name);
-}
-
-/* NULL: a file system that keeps what was synced. */
-static const char *volatile_fs(const char *path)
-{
-	struct statfs fs;
-	if (statfs(path, &fs) != 0)
-		return NULL;
-	switch ((unsigned long)fs.f_type) {
-	case TMPFS_MAGIC: return "tmpfs";
-	case OVERLAYFS_SUPER_MAGIC: return "overlay";
-	case NFS_SUPER_MAGIC: return "NFS";
-	case 0xff534d42UL: /* CIFS_MAGIC_NUMBER */
-	case 0xfe534d42UL: /* SMB2 */
-		return "CIFS";
-	default: return NULL;
-	}
 }
 
 static void check_spool(struct check *c)
@@ -200,5 +181,5 @@ int check_main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof args / sizeof args[0]; i++)
 		if (args[i])
 			args[n++] = args[i];
-	return exec_role(n, (char **)(uintptr_t)args, "ship", true);
+	return exec_role(n, (char **)(uintptr_t)args, "ship");
 }

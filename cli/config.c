@@ -2,9 +2,6 @@
 
 #include "proto/plan.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 enum sp_status config_read(const char *path, struct conf **conf, struct settings **out, struct sp_why *why)
 {
 	struct conf *c = conf_new();
@@ -24,16 +21,4 @@ enum sp_status config_read(const char *path, struct conf **conf, struct settings
 	*conf = c;
 	*out = s;
 	return SP_OK;
-}
-
-bool config_option(int argc, char **argv, const char **path)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
-	int o;
-	while ((o = getopt_long(argc, argv, "", options, NULL)) == 'c')
-		*path = optarg;
-	if (o == -1 && optind == argc)
-		return true;
-	fprintf(stderr, "usage: standpipe %s [--config FILE]\n", argv[0]);
-	return false;
 }

@@ -10,7 +10,4 @@
  * depend on the surroundings are written into *conf, so that every role has the same. */
 SP_CHECKED enum sp_status config_read(const char *path, struct conf **conf, struct settings **out, struct sp_why *why);
 
-/* The command line of verbs that take nothing but --config FILE. False: it is wrong, and stderr says so. */
-SP_CHECKED bool config_option(int argc, char **argv, const char **path);
-
 #endif

@@ -1,5 +1,4 @@
 /* run - the whole relay on one machine: the children, and one admin address that speaks for all of them. */
-#include "cli/ask.h"
 #include "cli/children.h"
 #include "cli/config.h"
 #include "cli/verbs.h"
@@ -9,10 +8,19 @@
 #include "common/metrics.h"
 #include "common/sock.h"
 
+#include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ASK_MS 2000
+#define ASK_MAX_BYTES (64u << 20)
 
 struct run {
 	const char *config_path;
@@ -32,6 +40,88 @@ static enum sp_status read_config(const char *path, struct conf **conf, struct s
 	if (status == SP_OK)
 		conf_set(*conf, "admin.listen", "", "run");
 	return status;
+}
+
+/* ---- asking a child over its unix socket ---- */
+
+typedef void (*ask_fn)(void *arg, int http_status, struct sp_bytes body);
+
+struct question {
+	struct sp_loop *loop;
+	struct sp_source *source;
+	struct sp_timer timer;
+	int fd;
+	struct sp_buf request, answer;
+	size_t sent;
+	ask_fn done;
+	void *arg;
+};
+
+static int status_of(struct sp_bytes answer)
+{
+	return answer.n > 12 && memcmp(answer.p, "HTTP/1.", 7) == 0 ? (int)strtol((const char *)answer.p + 9, NULL, 10) : 0;
+}
+
+static void end(struct question *q, bool complete)
+{
+	struct sp_bytes answer = sp_buf_view(&q->answer);
+	const uint8_t *body = complete && answer.n ? memmem(answer.p, answer.n, "\r\n\r\n", 4) : NULL;
+	size_t head = body ? (size_t)(body - answer.p) + 4 : answer.n;
+	sp_timer_cancel(q->loop, &q->timer);
+	sp_source_free(&q->source);
+	if (q->fd >= 0)
+		close(q->fd);
+	q->done(q->arg, body ? status_of(answer) : 0, sp_bytes(answer.p + head, answer.n - head));
+	sp_buf_free(&q->request);
+	sp_buf_free(&q->answer);
+	sp_free(q);
+}
+
+static void too_late(void *arg)
+{
+	end(arg, false);
+}
+
+static void event(void *arg, uint32_t events)
+{
+	struct question *q = arg;
+	if (q->sent < q->request.n) {
+		ssize_t n = send(q->fd, q->request.p + q->sent, q->request.n - q->sent, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN) {
+			end(q, false);
+			return;
+		}
+		q->sent += n > 0 ? (size_t)n : 0;
+		if (q->sent == q->request.n)
+			sp_source_events(q->source, EPOLLIN);
+		return;
+	}
+	uint8_t *room = sp_buf_room(&q->answer, 65536);
+	ssize_t n = room ? recv(q->fd, room, 65536, 0) : -1;
+	if (n > 0)
+		q->answer.n += (size_t)n;
+	else if (n == 0 || errno != EAGAIN || !room)
+		end(q, n == 0);
+	(void)events;
+}
+
+/* The answer comes exactly once, within ASK_MS, never from inside; http_status 0: there is none. */
+static void ask(struct sp_loop *l, const char *socket_path, const char *path, ask_fn done, void *arg)
+{
+	struct question *q = sp_new(struct question);
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	*q = (struct question){.loop = l, .done = done, .arg = arg, .answer.max = ASK_MAX_BYTES};
+	sp_buf_printf(&q->request, "GET %s HTTP/1.1\r\nHost: standpipe\r\nContent-Length: 0\r\n\r\n", path);
+	q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool fits = strlen(socket_path) < sizeof at.sun_path;
+	if (fits)
+		memcpy(at.sun_path, socket_path, strlen(socket_path) + 1);
+	if (q->fd < 0 || !fits || connect(q->fd, (struct sockaddr *)&at, sizeof at) != 0) {
+		sp_timer_set(l, &q->timer, 0, too_late, q);
+		return;
+	}
+	q->source = sp_loop_fd(l, q->fd, EPOLLOUT, event, q);
+	sp_timer_set(l, &q->timer, ASK_MS, too_late, q);
 }
 
 /* ---- asking all children at once ---- */
@@ -74,7 +164,7 @@ static int survey_start(struct run *r, struct sp_admin_token *token, const char 
 		children_report(r->children, i, &c);
 		char *socket = sp_asprintf("%s/%s", r->settings->runtime_dir, c.socket);
 		v->pages[i].survey = v;
-		ask(r->loop, socket, "GET", path, survey_answered, &v->pages[i]);
+		ask(r->loop, socket, path, survey_answered, &v->pages[i]);
 		sp_free(socket);
 	}
 	return 0;
@@ -178,7 +268,7 @@ static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_a
 	char *socket = sp_asprintf("%s/%s", r->settings->runtime_dir, of_ship ? "ship-admin.sock" : "ingest.sock");
 	char *path = sp_asprintf("/-/ready%s%.*s", of_ship ? "?" : "", (int)req->query.n, (const char *)req->query.p);
 	(void)reply, (void)content_type;
-	ask(r->loop, socket, "GET", path, ready_answered, token);
+	ask(r->loop, socket, path, ready_answered, token);
 	sp_free(socket);
 	sp_free(path);
 	return 0;
@@ -279,10 +369,16 @@ static enum sp_status run_open(struct run *r, struct sp_why *why)
 
 int run_main(int argc, char **argv)
 {
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
 	struct run r = {.exit_code = SP_EXIT_OK};
 	struct sp_why why = {.text = ""};
-	if (!config_option(argc, argv, &r.config_path))
+	int o;
+	while ((o = getopt_long(argc, argv, "", options, NULL)) == 'c')
+		r.config_path = optarg;
+	if (o != -1 || optind != argc) {
+		fputs("usage: standpipe run [--config FILE]\n", stderr);
 		return SP_EXIT_USAGE;
+	}
 	if (read_config(r.config_path, &r.conf, &r.settings, &why) != SP_OK) {
 		fprintf(stderr, "standpipe: %s\n", why.text);
 		return SP_EXIT_CONFIG;

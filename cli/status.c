@@ -1,5 +1,4 @@
 /* status - one page for a person: is it ready, what waits, for whom, and why. */
-#include "cli/ask.h"
 #include "cli/config.h"
 #include "cli/verbs.h"
 #include "common/alloc.h"
@@ -12,57 +11,59 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ANSWER_MS 4000L /* `run` asks its roles in turn */
+
 static size_t take(char *data, size_t size, size_t n, void *arg)
 {
 	sp_buf_add(arg, sp_bytes(data, size * n));
 	return size * n;
 }
 
-/* Asks the admin address of `standpipe run`. 0: nobody is there. */
-static int ask_run(const struct settings *s, const char *path, struct sp_buf *body)
+/* Asks a role over its socket in runtime.dir, or, without one, the admin address of `standpipe run`. 0: nobody is there. */
+static int ask(const struct settings *s, const char *socket, const char *path, struct sp_buf *body)
 {
-	const char *address = s->admin_listen ? s->admin_listen : ADMIN_LISTEN_DEFAULT;
+	const char *address = socket ? "standpipe" : s->admin_listen ? s->admin_listen : ADMIN_LISTEN_DEFAULT;
 	char *url = sp_asprintf("http://%s%s%s", address[0] == ':' ? "127.0.0.1" : "", address, path);
+	char *unix_path = socket ? sp_asprintf("%s/%s", s->runtime_dir, socket) : NULL;
 	CURL *curl = curl_easy_init();
 	long status = 0;
 	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, unix_path);
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 2L * ASK_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
 	if (curl_easy_perform(curl) == CURLE_OK)
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_cleanup(curl);
+	sp_free(unix_path);
 	sp_free(url);
 	return (int)status;
 }
 
-/* Asks a role that runs alone, in a container or unit, over its socket. */
-static int ask_role(const struct settings *s, const char *socket, const char *path, struct sp_buf *body)
+/* NULL: nobody is there. */
+static json_t *ask_status(const struct settings *s, const char *socket)
 {
-	char *at = sp_asprintf("%s/%s", s->runtime_dir, socket);
-	int status = ask_now(at, path, body);
-	sp_free(at);
-	return status;
+	struct sp_buf body = {0};
+	json_t *root = ask(s, socket, "/status", &body) == 200 ? json_loadb((char *)body.p, body.n, 0, NULL) : NULL;
+	sp_buf_free(&body);
+	return root;
 }
 
-/* The joined status of roles that run without a supervisor. */
+/* The joined status of roles that run without a supervisor, in containers or units. */
 static json_t *join_roles(const struct settings *s)
 {
-	struct sp_buf ingest = {0}, ship = {0};
-	json_t *root = json_object(), *page;
-	if (ask_role(s, "ingest.sock", "/status", &ingest) == 200 && (page = json_loadb((char *)ingest.p, ingest.n, 0, NULL))) {
-		json_object_set(root, "ready", json_object_get(page, "ready"));
-		json_object_set_new(root, "ingest", page);
+	json_t *root = json_object(), *ingest = ask_status(s, "ingest.sock"), *ship = ask_status(s, "ship-admin.sock");
+	if (ingest) {
+		json_object_set(root, "ready", json_object_get(ingest, "ready"));
+		json_object_set_new(root, "ingest", ingest);
 	}
-	if (ask_role(s, "ship-admin.sock", "/status", &ship) == 200 && (page = json_loadb((char *)ship.p, ship.n, 0, NULL))) {
-		json_object_set(root, "destinations", json_object_get(page, "destinations"));
-		json_object_del(page, "destinations");
-		json_object_set_new(root, "ship", page);
+	if (ship) {
+		json_object_set(root, "destinations", json_object_get(ship, "destinations"));
+		json_object_del(ship, "destinations");
+		json_object_set_new(root, "ship", ship);
 	}
-	sp_buf_free(&ingest);
-	sp_buf_free(&ship);
-	if (json_object_size(root) == 0) {
+	if (!ingest && !ship) {
 		json_decref(root);
 		return NULL;
 	}
@@ -71,15 +72,12 @@ static json_t *join_roles(const struct settings *s)
 
 static json_t *get_status(const struct settings *s)
 {
-	struct sp_buf body = {0};
-	json_t *root = ask_run(s, "/status", &body) == 200 ? json_loadb((char *)body.p, body.n, 0, NULL) : NULL;
+	json_t *root = ask_status(s, NULL);
 	/* A role alone may serve the same address with a status of its own. */
-	if (root && !json_object_get(root, "roles")) {
-		json_decref(root);
-		root = NULL;
-	}
-	sp_buf_free(&body);
-	return root ? root : join_roles(s);
+	if (root && json_object_get(root, "roles"))
+		return root;
+	json_decref(root);
+	return join_roles(s);
 }
 
 static const char *text_of(const json_t *o, const char *key)
@@ -235,7 +233,7 @@ static void print_status(const json_t *root)
 static int ready_main(const struct settings *s)
 {
 	struct sp_buf body = {0};
-	int status = ask_role(s, "ingest.sock", "/-/ready", &body);
+	int status = ask(s, "ingest.sock", "/-/ready", &body);
 	if (status != 200)
 		fprintf(stderr, "not ready: %.*s\n", status ? (int)body.n : 22, status ? (char *)body.p : "ingest does not answer");
 	sp_buf_free(&body);

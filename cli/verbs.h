@@ -2,8 +2,6 @@
 #ifndef CLI_VERBS_H
 #define CLI_VERBS_H
 
-#include <stdbool.h>
-
 int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int status_main(int argc, char **argv);
@@ -13,7 +11,7 @@ int keys_main(int argc, char **argv);
 /* Directory of the roles' programs: $STANDPIPE_LIBEXEC (for developers), that of this program when they are there, else
  * ../libexec/standpipe beside it. Caller frees. */
 char *libexec_dir(void);
-/* Becomes the program of a role. keep_verb: that program has a mode of the name argv[0]. Returns only when there is none. */
-int exec_role(int argc, char **argv, const char *role, bool keep_verb);
+/* Becomes the program of a role, in its mode argv[0], unless that is the role's name. Returns only when there is none. */
+int exec_role(int argc, char **argv, const char *role);
 
 #endif

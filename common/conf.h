@@ -106,6 +106,10 @@ void settings_describe(struct sp_buf *out);
 /* A secret from a file: the bytes less one final newline, at most 64 KiB. Caller frees (sp_buf_free). */
 SP_CHECKED enum sp_status secret_read(const char *path, struct sp_buf *out, struct sp_why *why);
 
+/* The name of the directory's file system, when what was committed on it may be gone after a restart, or its locks and syncs cannot be
+ * relied on; else NULL. */
+const char *volatile_fs(const char *dir);
+
 /* Starts the log as the settings say. worker -1: none. */
 void settings_start_log(const struct settings *s, const char *role, int worker);
 

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define DESTINATIONS_MAX 64 /* a delivery is handed over with a payload for each */
@@ -517,4 +518,27 @@ enum sp_status settings_check(const struct conf *c, enum sp_role role, struct se
 	for (size_t i = 0; status == SP_OK && i < s->n_dests; i++)
 		status = check_token_keys(c, s, &s->dests[i], why);
 	return status == SP_OK ? check_queues(c, s, why) : status;
+}
+
+const char *volatile_fs(const char *dir)
+{
+	static const struct {
+		uint32_t type;
+		const char *name;
+	} types[] = {
+		{0x01021994, "tmpfs"},
+		{0x858458f6, "ramfs"},
+		{0x794c7630, "overlay"},
+		{0x00006969, "nfs"},
+		{0xff534d42, "cifs"},
+		{0xfe534d42, "smb2"},
+		{0x0000517b, "smb"},
+	};
+	struct statfs fs;
+	if (statfs(dir, &fs) != 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if ((uint32_t)fs.f_type == types[i].type)
+			return types[i].name;
+	return NULL;
 }

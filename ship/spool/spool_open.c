@@ -15,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #define APPLICATION_ID 0x53505053 /* "SPPS" */
@@ -54,33 +53,6 @@ static const char *const schema_steps[] = {
 #define SCHEMA_VERSION ((int64_t)(sizeof schema_steps / sizeof *schema_steps))
 
 /* ---- the directory ---- */
-
-/* File systems on which a committed delivery may be gone after a restart, or whose locks and syncs cannot be relied on. */
-static const struct {
-	uint32_t type;
-	const char *name;
-} volatile_types[] = {
-	{0x01021994, "tmpfs"},
-	{0x858458f6, "ramfs"},
-	{0x794c7630, "overlay"},
-	{0x00006969, "nfs"},
-	{0xff534d42, "cifs"},
-	{0xfe534d42, "smb2"},
-	{0x0000517b, "smb"},
-};
-
-static enum sp_status check_file_system(const char *dir, struct sp_why *why)
-{
-	struct statfs fs;
-	if (statfs(dir, &fs) != 0)
-		return sp_fail(why, SP_IO, "%s: %s", dir, strerror(errno));
-	for (size_t i = 0; i < sizeof volatile_types / sizeof *volatile_types; i++)
-		if ((uint32_t)fs.f_type == volatile_types[i].type)
-			return sp_fail(why, SP_CONFIG,
-				"spool.dir %s lies on %s, where what was answered 200 could be lost; give it a volume (or set spool.allow_volatile for a test)",
-				dir, volatile_types[i].name);
-	return SP_OK;
-}
 
 /* One process at a time, also between those that read. */
 static enum sp_status take_lock(struct spool *sp, struct sp_why *why)
@@ -408,7 +380,12 @@ static enum sp_status open_files(struct spool *sp, const struct settings *s, str
 	char path[4096];
 	if (!sp->read_only && mkdir(sp->dir, 0700) != 0 && errno != EEXIST)
 		return sp_fail(why, SP_IO, "%s: %s", sp->dir, strerror(errno));
-	enum sp_status status = s->spool_allow_volatile || sp->read_only ? SP_OK : check_file_system(sp->dir, why);
+	const char *fs = s->spool_allow_volatile || sp->read_only ? NULL : volatile_fs(sp->dir);
+	if (fs)
+		return sp_fail(why, SP_CONFIG,
+			"spool.dir %s lies on %s, where what was answered 200 could be lost; give it a volume (or set spool.allow_volatile for a test)",
+			sp->dir, fs);
+	enum sp_status status = SP_OK;
 	snprintf(path, sizeof path, "%s/spool.db", sp->dir);
 	if (status == SP_OK && sp->read_only)
 		status = spool_exists(s, why);
