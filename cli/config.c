@@ -2,6 +2,9 @@
 
 #include "proto/plan.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 enum sp_status config_read(const char *path, struct conf **conf, struct settings **out, struct sp_why *why)
 {
 	struct conf *c = conf_new();
@@ -12,6 +15,9 @@ enum sp_status config_read(const char *path, struct conf **conf, struct settings
 	if (status == SP_OK)
 		status = plan_check(s, why);
 	if (status != SP_OK) {
+		struct sp_why wrong = *why;
+		if (!path && !getenv("STANDPIPE_CONFIG") && access(CONF_USUAL_PATH, F_OK) != 0)
+			sp_fail(why, status, "there is no " CONF_USUAL_PATH " (--config FILE names another): %s", wrong.text);
 		settings_free(&s);
 		conf_free(&c);
 		return status;

@@ -25,7 +25,8 @@ SP_CHECKED enum sp_status conf_read_yaml_below(struct conf *c, const char *secti
 /* text of the demo and of tests: same as a file named `name`. */
 SP_CHECKED enum sp_status conf_read_yaml_text(struct conf *c, const char *name, struct sp_bytes text, struct sp_why *why);
 SP_CHECKED enum sp_status conf_read_env(struct conf *c, char *const *environ_, struct sp_why *why); /* overrides what is there */
-/* Both: config_path, else $STANDPIPE_CONFIG, else /etc/standpipe/standpipe.yaml when it is there; then the environment. */
+#define CONF_USUAL_PATH "/etc/standpipe/standpipe.yaml"
+/* Both: config_path, else $STANDPIPE_CONFIG, else CONF_USUAL_PATH when it is there; then the environment. */
 SP_CHECKED enum sp_status conf_read_usual(struct conf *c, const char *config_path, struct sp_why *why);
 /* A view: only what `role` needs, as text on a descriptor; conf_read_view takes it in again (origins kept for messages). */
 SP_CHECKED enum sp_status conf_write_view(const struct conf *c, enum sp_role role, int fd, struct sp_why *why);

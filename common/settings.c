@@ -609,12 +609,11 @@ void settings_describe(struct sp_buf *out)
 
 enum sp_status conf_read_usual(struct conf *c, const char *config_path, struct sp_why *why)
 {
-	static const char standard[] = "/etc/standpipe/standpipe.yaml";
 	enum sp_status status = SP_OK;
 	if (!config_path)
 		config_path = getenv("STANDPIPE_CONFIG");
-	if (!config_path && access(standard, F_OK) == 0)
-		config_path = standard;
+	if (!config_path && access(CONF_USUAL_PATH, F_OK) == 0)
+		config_path = CONF_USUAL_PATH;
 	if (config_path)
 		status = conf_read_yaml(c, config_path, why);
 	return status == SP_OK ? conf_read_env(c, environ, why) : status;

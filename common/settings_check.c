@@ -250,6 +250,11 @@ static void default_region(struct dest_settings *d)
 		d->sigv4_region = sp_strdup(told);
 }
 
+static bool region_ok(const char *region)
+{
+	return !region || !region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")];
+}
+
 static enum sp_status check_auth(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
 {
 	bool basic = d->basic_auth_username || d->basic_auth_password_file;
@@ -270,8 +275,9 @@ static enum sp_status check_auth(const struct conf *c, const struct dest_setting
 	snprintf(path, sizeof path, "destinations.%s.sigv4", d->name);
 	if (!d->sigv4_region && *where(c, path, place, sizeof place))
 		return refuse_dest(c, d, "sigv4.region", "is missing", why);
-	if (d->sigv4_region && d->sigv4_region[strspn(d->sigv4_region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
-		return refuse_dest(c, d, "sigv4.region", "is wrong: right is a name such as eu-central-1", why);
+	if (!region_ok(d->sigv4_region) || !region_ok(d->logzio_region))
+		return refuse_dest(c, d, region_ok(d->sigv4_region) ? "logzio.region" : "sigv4.region",
+		    "is wrong: right is a name such as eu-central-1", why);
 	if (d->sigv4_role_arn && strncmp(d->sigv4_role_arn, "arn:", 4) != 0)
 		return refuse_dest(c, d, "sigv4.role_arn", "is wrong: right is arn:aws:iam::ACCOUNT:role/NAME", why);
 	if (d->sigv4_external_id && !d->sigv4_role_arn)
@@ -487,6 +493,8 @@ static enum sp_status check_queues(const struct conf *c, struct settings *s, str
 	for (size_t i = 0; i < s->n_dests; i++) {
 		struct dest_settings *d = &s->dests[i];
 		bool drops = strcmp(d->on_full, "drop") == 0;
+		if (d->queue_max > s->spool_max)
+			return refuse_dest(c, d, "queue_max", "is more than spool.max: the spool is full first, for all destinations", why);
 		if (!d->queue_max && (d->lanes_by || drops))
 			d->queue_max = s->spool_max / 2 / n;
 		if (drops &&

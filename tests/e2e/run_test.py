@@ -35,6 +35,15 @@ def test_a_bad_configuration_is_refused_with_its_place(tmp_path, text, line, wor
         assert r.returncode == 78 and f"c.yaml:{line}" in said and words in said, said
 
 
+def test_no_configuration_at_all_is_said():
+    if pathlib.Path("/etc/standpipe/standpipe.yaml").exists():
+        pytest.skip("this machine has a configuration of its own")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("STANDPIPE_")}
+    for verb in ("check", "run", "status"):
+        r = command(verb, env=env)
+        assert r.returncode == 78 and "/etc/standpipe/standpipe.yaml" in r.stdout + r.stderr, r
+
+
 def test_unknown_words_show_what_there_is():
     r = command("explode")
     assert r.returncode == 64 and "status" in r.stderr and "explode" in r.stderr
