@@ -33,6 +33,7 @@ struct post {
 	CURL *easy;
 	struct curl_slist *headers;
 	size_t n_usual; /* headers that are no secret */
+	const char *lane; /* name of one that is none either, or NULL */
 	http_done_fn done;
 	void *arg;
 	struct post *next, **link; /* in client->posts */
@@ -124,7 +125,8 @@ static void hide_secrets(struct post *p)
 	size_t i = 0;
 	for (struct curl_slist *h = p->headers; h; h = h->next) {
 		const char *at = strchr(h->data, ':');
-		if (i++ < p->n_usual || !at)
+		bool is_lane = at && p->lane && sp_eq_nocase(sp_bytes(h->data, (size_t)(at - h->data)), sp_str(p->lane));
+		if (i++ < p->n_usual || !at || is_lane)
 			continue;
 		for (at++; *at; at += strcspn(at, " ,")) {
 			at += strspn(at, " ,");
@@ -451,6 +453,7 @@ void http_post(struct http_target *t, const char *const *lines, struct sp_bytes 
 		snprintf(line, sizeof(line), "Retry-Attempt: %u", attempt);
 		p->headers = curl_slist_append(p->headers, line);
 	}
+	p->lane = t->settings->lanes_header;
 	set_body(p->easy, body);
 	curl_easy_setopt(p->easy, CURLOPT_CONNECT_TO, t->connect_to);
 	curl_easy_setopt(p->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)t->settings->connect_timeout);

@@ -187,6 +187,10 @@ static void what_the_answer_repeats_of_a_secret_is_hidden(void **state)
 		  "no: \"Bearer 0123456789abcdefghijklmnop\" and again 0123456789abcdefgh", "Authorization: Bearer 0123456789abcdefghijklmnop", 0);
 	assert_string_equal(f.words, "no: \"Bearer **************************\" and again ******************");
 	assert_int_equal(f.last.date_ms, 784111777000);
+	static char header[] = "X-Scope-OrgID";
+	f.settings.lanes_header = header; /* whose lane it is, is no secret */
+	post_once("HTTP/1.1 400 No\r\nContent-Length: 44\r\n\r\nuser=team-with-a-long-name-0123: series limit", "X-Scope-OrgID: team-with-a-long-name-0123", 0);
+	assert_string_equal(f.words, "user=team-with-a-long-name-0123: series limi");
 }
 
 static void connections_are_kept_and_attempts_counted(void **state)
