@@ -4,10 +4,12 @@
 #include "common/clock.h"
 #include "common/crash.h"
 #include "common/crc32c.h"
+#include "common/lane.h"
 #include "ship/spool/sources.h"
 #include "ship/spool/spool_impl.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* The terms of the books that have a row in `counter` (what is spooled is counted in `batch`). */
 static const struct {
@@ -234,7 +236,10 @@ static void batch_insert(struct spool *sp, const struct batch *b, uint32_t slice
 static void store_dead(struct spool *sp, const struct store_request *r, const struct store_group *g,
 	const struct store_slice *s, uint32_t dest, const char *reason)
 {
-	const struct dead_letter d = {.dest = dest, .reason = reason, .body = sp_bytes(g->bytes + s->off, s->len),
+	char words[LANE_NAME_BYTES + 40] = "";
+	if (reason != s->dead_reason)
+		snprintf(words, sizeof words, *g->lane ? "lanes.max is reached, and no lane is %s" : "no usable name of a lane came", g->lane);
+	const struct dead_letter d = {.dest = dest, .reason = reason, .answer = sp_str(words), .body = sp_bytes(g->bytes + s->off, s->len),
 		.series = s->series, .samples = s->samples, .min_ms = s->min_ms, .max_ms = s->max_ms, .shard = s->shard};
 	struct writer_totals *t = spool_change(sp, dest);
 	t->accepted += s->samples;

@@ -70,6 +70,35 @@ def test_lanes_and_tenants_each_and_nothing_is_written_unless_told(tmp_path):
     sink.stop()
 
 
+ORDER = {"prometheus": "storage.tsdb.out_of_order_time_window", "mimir": "limits.out_of_order_time_window", "thanos": "--tsdb.out-of-order.time-window",
+         "amp": "outOfOrderTimeWindowInSeconds", "grafana-cloud": "out_of_order_time_window", "generic": "out_of_order_time_window"}
+
+
+def test_each_kind_of_receiver_has_a_setting_for_late_samples(tmp_path):
+    newest = {}
+
+    def judge(r):
+        for series, samples in r.series() if r.body else ():
+            for at, _ in samples:
+                if at < newest.setdefault((r.path, series), at):
+                    return 400, {}, "the sample was rejected (err-mimir-sample-out-of-order)"
+        return 200, {}, ""
+
+    sink = receiver.Receiver(behave=judge)
+    destinations = {kind.replace("-", "_"): {"receiver": kind, "url": f"http://127.0.0.1:{sink.port}/{kind}"} for kind in ORDER}
+    got = check(tmp_path, destinations, "--write-probe")
+    for kind, setting in ORDER.items():
+        steps = got[kind.replace("-", "_")]
+        assert steps["sample of now"][0] == "ok" and steps["sample out of order"][0] == "warning"
+        assert steps["sample out of order"][1].startswith("400 the sample was rejected (err-mimir-sample-out-of-order); ") and setting in steps["sample out of order"][1]
+    probes = [s for r in sink.requests for s in r.series()]
+    assert {dict(labels)["__name__"] for labels, _ in probes} == {"standpipe_probe"} and len(probes) == 2 * len(ORDER)
+    assert {a[0][0] - b[0][0] for (_, a), (_, b) in zip(probes[::2], probes[1::2])} == {60000}
+    text = subprocess.run([relay.BIN / "standpipe", "check", "--connect", "--write-probe", "--config", tmp_path / "standpipe.yaml"], capture_output=True, text=True, timeout=60)
+    assert text.returncode == 0 and text.stdout.count("warning  sample out of order: 400 ") == len(ORDER) and f"0 of {len(ORDER)} failed, {len(ORDER)} warnings" in text.stdout
+    sink.stop()
+
+
 def test_certificates(tmp_path):
     cert, key = relay.certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=cert)

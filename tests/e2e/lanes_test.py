@@ -119,7 +119,8 @@ def test_what_can_have_no_lane_is_a_dead_letter():
         deliver(r, "second")
         deliver(r, None)
         relay.wait_for(lambda: by_tenant(sink) == {"first": mapping.expected(points)})
-        assert {d["reason"] for d in map(json.loads, r.cli("deadletter", "ls", "--json").splitlines())} == {"lane_limit", "bad_lane"}
+        assert {(d["reason"], d["answer"]) for d in map(json.loads, r.cli("deadletter", "ls", "--json").splitlines())} == {
+            ("lane_limit", "lanes.max is reached, and no lane is second"), ("bad_lane", "no usable name of a lane came")}
         main = rows(r)["main"]
         assert main["dead_lettered"] == main["accepted"] == 2 * rows(r)["main/first"]["accepted"] and balanced(main)
 
