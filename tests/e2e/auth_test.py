@@ -1,6 +1,7 @@
 """Whom requests are from: AWS access keys from every source, renewed in time, and what a 403 leads to."""
 import contextlib
 import signal
+import threading
 import time
 
 import pytest
@@ -43,8 +44,8 @@ def settings(more=None):
     return {"destinations": {"main": {**QUICK, "shards": 1, "sigv4": {"region": "eu-west-1", **(more or {})}}}}
 
 
-def deliver(r, minute):
-    points = cloudwatch.some_points(5, 1700000040000 + minute * 60000)
+def deliver(r, minute, count=5):
+    points = cloudwatch.some_points(count, 1700000040000 + minute * 60000)
     assert r.post(cloudwatch.body([cloudwatch.record(points, "otlp10")])).status == 200
 
 
@@ -99,6 +100,30 @@ def test_a_403_renews_the_keys_once_and_then_parks():
             r.drained()
             accepted, rest = r.books()
             assert accepted == rest == r.metric("standpipe_samples_delivered_total")
+
+
+def test_requests_that_are_out_with_expired_keys_renew_them_once_together():
+    with amp() as (keys, sink):
+        env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": keys.url + "/v1/credentials", "HOME": "/nonexistent"}
+        hour = {"destinations": {"main": {"shards": 4, "probe": {"min": "1h", "max": "1h"}}}}
+        with relay.Relay(sink.url, relay.merge(settings(), hour), env=env) as r:
+            for minute in range(4):  # after the first the number of requests out grows
+                deliver(r, minute, 100)
+                r.drained()
+            together, before = threading.Barrier(4, timeout=30), len(sink.signers)
+
+            def judge(q):
+                if not together.broken and len(sink.signers) == before:
+                    together.wait()
+                    together.abort()
+                return sink.judge(q)
+
+            keys.secrets.clear()
+            sink.behave = judge
+            deliver(r, 5, 100)
+            r.drained()
+            assert sink.signers[before:] == [None] * 4 + ["ASIA2"] * 4 and keys.n == 2
+            assert not r.events("destination.paused")
 
 
 def test_a_wrong_clock_is_corrected_by_what_the_receiver_says():

@@ -70,6 +70,16 @@ def test_lanes_and_tenants_each_and_nothing_is_written_unless_told(tmp_path):
     sink.stop()
 
 
+def test_samples_go_in_the_version_that_is_taken_and_only_where_data_will_be(tmp_path):
+    sink = receiver.Receiver(behave=lambda r: (204, {"X-Prometheus-Remote-Write-Samples-Written": str(len(r.series()))}, ""))
+    to = lambda name: {"receiver": "mimir", "url": f"http://127.0.0.1:{sink.port}/{name}"}
+    got = check(tmp_path, {"auto": {**to("auto"), "protocol": "auto"}, "old": to("old"), "free": {**to("free"), "lanes": {"by": "key"}}}, "--write-probe")
+    assert got["auto"]["remote write 2.0"] == ("ok", "taken") and "protocol: 2.0 would carry" in got["old"]["remote write 2.0"][1]
+    assert got["free/standpipe_probe"]["samples"] == ("warning", "not written: no lane is known before data comes (lanes.map, lanes.default)")
+    assert [(r.path, r.version) for r in sink.requests if r.series()] == 2 * [("/auto", "2.0.0")] + 2 * [("/old", "0.1.0")]
+    sink.stop()
+
+
 ORDER = {"prometheus": "storage.tsdb.out_of_order_time_window", "mimir": "limits.out_of_order_time_window", "thanos": "--tsdb.out-of-order.time-window",
          "amp": "outOfOrderTimeWindowInSeconds", "grafana-cloud": "out_of_order_time_window", "generic": "out_of_order_time_window"}
 

@@ -56,6 +56,24 @@ def test_a_volume_without_its_pod_is_drained():
         assert command(r, "ship", "--drain", "--timeout", "soon").returncode == 64
 
 
+def test_what_lanes_left_behind_is_drained_while_the_destination_has_lanes():
+    well = [False]
+    sink = receiver.Receiver(behave=lambda q: (204, {}, "") if well[0] else (503, {}, "not now"))
+    with relay.Relay(sink.url, {"destinations": {"main": {**QUICK["destinations"]["main"], "lanes": {"by": "account", "header": "X-Scope-OrgID"}}}}) as r:
+        points = deliver(r, 0)
+        assert r.stop() == 0
+        well[0] = True
+        lanes = r.conf["destinations"]["main"].pop("lanes")
+        r.write_config()
+        drain = command(r, "ship", "--drain")
+        assert drain.returncode == 1 and "no such destination" in drain.stderr + drain.stdout and arrived(sink) == {}, drain
+        r.conf["destinations"]["main"]["lanes"] = lanes
+        r.write_config()
+        assert command(r, "ship", "--drain").returncode == 0
+        assert arrived(sink) == mapping.expected(points)
+        assert {q.headers["X-Scope-OrgID"] for q in sink.stored()} == {p["account"] for p in points}
+
+
 def test_dead_letters_are_sent_again_once_the_receiver_takes_them():
     picky = [True]
     bad = lambda labels: any("cpuutilization" in str(value) for _, value in labels)

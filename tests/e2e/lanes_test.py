@@ -123,6 +123,8 @@ def test_what_can_have_no_lane_is_a_dead_letter():
             ("lane_limit", "lanes.max is reached, and no lane is second"), ("bad_lane", "no usable name of a lane came")}
         main = rows(r)["main"]
         assert main["dead_lettered"] == main["accepted"] == 2 * rows(r)["main/first"]["accepted"] and balanced(main)
+        assert "nobody knows whose lane it is of" in r.cli("deadletter", "replay", "--all", check=False, errors=True)
+        assert rows(r)["main"] == main and "first" in by_tenant(sink) and len(by_tenant(sink)) == 1
 
 
 def test_lanes_outlive_a_restart_and_wait_while_there_are_none():

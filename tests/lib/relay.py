@@ -185,11 +185,11 @@ class Relay:
     def status(self):
         return json.loads(self.get("/status")[1])
 
-    def cli(self, *args, check=True):
+    def cli(self, *args, check=True, errors=False):
         r = subprocess.run([self.bin / "standpipe", *args, "--config", self.config], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                            env=self.env, timeout=60)
         assert not check or r.returncode == 0, f"{args}: {r.returncode}\n{r.stdout}\n{r.stderr}"
-        return r.stdout
+        return r.stderr if errors else r.stdout
 
     def connect(self, timeout=60):
         if self.tls:

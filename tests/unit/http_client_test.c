@@ -237,6 +237,7 @@ static void retry_after_is_seconds_or_a_date(void **state)
 	(void)state;
 	assert_int_equal(retry_after(" 120 "), 120000);
 	assert_true(retry_after("99999999999") > 600000);
+	assert_true(retry_after("9223372036854775807") > 600000);
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&at, &tm));
 	assert_in_range(retry_after(date), 90000, 100000);
 	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)

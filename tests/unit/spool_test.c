@@ -371,6 +371,42 @@ static struct edit replay_all(struct spool *sp)
 	return e;
 }
 
+static struct edit purge_all(struct spool *sp, enum inspect_table table, const char *destination)
+{
+	struct edit e = {.verb = EDIT_PURGE, .table = table};
+	snprintf(e.pick.destination, sizeof e.pick.destination, "%s", destination);
+	spool_begin(sp);
+	edit_run(sp, &e, NULL, NULL, NULL);
+	assert_int_equal(spool_commit(sp, &why), SP_OK);
+	return e;
+}
+
+static void what_is_purged_counts_as_dropped_and_once(void **state)
+{
+	struct fixture *f = *state;
+	struct batch b[2], late[1];
+	struct dead_letter dead = {.dest = 1, .reason = "rejected", .body = SP_LIT("body"), .samples = 3};
+	const struct writer_totals *t;
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	assert_int_equal(listed(f->sp, 1, 0, b, 2), 1);
+	assert_int_equal(listed(f->sp, 1, 1, late, 1), 1);
+	settled(f->sp, b, 1, b[0].samples - 3, &dead, 1);
+	assert_int_equal(purge_all(f->sp, INSPECT_DEADLETTER, "a").samples, 3);
+	t = spool_totals(f->sp, 1);
+	assert_true(t->dead_lettered == 0 && t->dropped == 3);
+	assert_books(f->sp);
+	assert_int_equal(purge_all(f->sp, INSPECT_SPOOL, "a").rows, 3);
+	assert_int_equal(spool_totals(f->sp, 1)->dropped, DELIVERY_SAMPLES - b[0].samples + 3);
+	assert_int_equal(spool_totals(f->sp, 2)->spooled, DELIVERY_SAMPLES);
+	/* The answer to a request that was out comes now. */
+	settled(f->sp, late, 1, late[0].samples - 3, &dead, 1);
+	t = spool_totals(f->sp, 1);
+	assert_true(t->dead_lettered == 0 && t->merged == 0 && t->delivered == b[0].samples - 3);
+	assert_int_equal(spool_sizes(f->sp).dead_rows, 0);
+	assert_books(f->sp);
+}
+
 static void a_full_spool_refuses_and_can_still_settle(void **state)
 {
 	struct fixture *f = *state;
@@ -463,6 +499,16 @@ static void a_full_queue_refuses_what_concerns_it(void **state)
 	assert_int_equal(stored_number(f->sp, 26, 1000), STORE_COMMITTED);
 	assert_int_equal(spool_totals(f->sp, 2)->dropped, 0);
 	assert_books(f->sp);
+}
+
+static void an_empty_queue_takes_a_delivery_of_any_size(void **state)
+{
+	struct fixture *f = *state;
+	f->s->dests[1].queue_max = 20 * QUEUED_BYTES;
+	opened(f);
+	assert_int_equal(stored_number(f->sp, 1, 30000), STORE_COMMITTED);
+	assert_true((int64_t)spool_totals(f->sp, 2)->bytes > f->s->dests[1].queue_max);
+	assert_int_equal(stored_number(f->sp, 2, 100), STORE_FULL);
 }
 
 static void a_full_queue_drops_its_newest_and_nobody_elses(void **state)
@@ -623,6 +669,11 @@ static void a_damaged_payload_is_never_handed_out(void **state)
 	/* Somebody had a batch of it under way meanwhile: it is not counted twice. */
 	settled(f->sp, b, 1, b[0].samples, NULL, 0);
 	assert_int_equal(spool_totals(f->sp, 1)->delivered, 0);
+	assert_books(f->sp);
+	/* Three slices of each destination are intact. */
+	struct edit e = replay_all(f->sp);
+	assert_true(e.rows == 6 && e.refused == 2);
+	assert_non_null(strstr(e.refusal, "damaged in the spool"));
 	assert_books(f->sp);
 	closed(f);
 	edit(f, "CREATE TEMP TABLE t(n CHECK(n = 2)); "
@@ -989,8 +1040,10 @@ int main(void)
 		SPOOL_TEST(there_is_a_limit_to_the_streams_that_are_watched),
 		SPOOL_TEST(a_payload_goes_with_its_last_batch),
 		SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
+		SPOOL_TEST(what_is_purged_counts_as_dropped_and_once),
 		SPOOL_TEST(a_full_spool_refuses_and_can_still_settle),
 		SPOOL_TEST(a_full_queue_refuses_what_concerns_it),
+		SPOOL_TEST(an_empty_queue_takes_a_delivery_of_any_size),
 		SPOOL_TEST(a_full_queue_drops_its_newest_and_nobody_elses),
 		SPOOL_TEST(what_drops_never_fills_the_spool),
 		SPOOL_TEST(each_lane_has_its_own_rows_and_books),
