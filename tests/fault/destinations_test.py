@@ -93,7 +93,8 @@ def test_drop_costs_nobody_else_a_503():
 def test_destinations_come_and_go_by_reload():
     first, second = receiver.Receiver(), receiver.Receiver()
     second.stop()
-    with relay.Relay(first.url, two(first, second)) as r:
+    gone = {"destinations": {"gone": {"url": second.url, **QUICK}}}
+    with relay.Relay(first.url, relay.merge(two(first, second), gone)) as r:
         def reload():
             before = r.pids("ship")
             r.write_config()
@@ -108,6 +109,7 @@ def test_destinations_come_and_go_by_reload():
         assert r.post(data).status == 200
         relay.wait_for(lambda: stored(first) == mapping.expected(old))
         other = r.conf["destinations"].pop("other")
+        del r.conf["destinations"]["gone"]
         r.conf["destinations"]["third"] = {"url": second.url, **QUICK}
         reload()
         second.start()
@@ -117,6 +119,10 @@ def test_destinations_come_and_go_by_reload():
         left = row("other")
         assert left["state"] == "removed" and left["queued_samples"] > 0 and left["balanced"]
         assert r.metric("standpipe_samples_spooled", destination="other") == left["queued_samples"]
+        assert row("gone")["queued_samples"] == left["queued_samples"]
+        r.cli("spool", "purge", "--destination", "gone", "--yes")
+        assert r.metric("standpipe_samples_dropped_total", destination="gone") == left["queued_samples"] and row("gone") is None
+        balanced(r, "gone")
         r.conf["destinations"]["other"] = other
         del r.conf["destinations"]["third"]
         reload()

@@ -106,6 +106,8 @@ garbage = raw(0, b"\x00\xff not HTTP at all\r\n\r\n", end="close")
 chunked = raw(200, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nyes\r\n0\r\n\r\n", end="close")
 with_body = raw(204, b"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\nConnection: close\r\n\r\nyes", end="close")
 continues = raw(204, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", end="close")
+only_interim = raw(0, b"HTTP/1.1 102 Processing\r\n\r\n", end="close")
+switches = raw(0, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", end="close")
 hangs_up = raw(204, b"HTTP/1.1 204 No Content\r\n\r\n", 0.05, end="close")  # keep-alive is promised, and not kept
 
 

@@ -46,7 +46,8 @@ class Stand:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*relay.certificate(relay.folder("policy")))
         self.stranger.server.socket = tls.wrap_socket(self.stranger.server.socket, server_side=True)
-        urls = {"nobody": f"http://127.0.0.1:{self.late}/", "stranger": f"https://localhost:{self.stranger.port}/", "slow": f"http://127.0.0.1:{self.sink.port}/slow"}
+        urls = {"nobody": f"http://127.0.0.1:{self.late}/", "stranger": f"https://localhost:{self.stranger.port}/", "slow": f"http://127.0.0.1:{self.sink.port}/slow",
+                "no_tls": f"https://127.0.0.1:{self.sink.port}/no_tls"}
         destinations = {}
         for i in which:
             c = CASES[i]
@@ -84,7 +85,7 @@ class Stand:
     def settled(self, which):
         def look():
             metrics = self.relay.metrics()
-            return not [i for i in which if CASES[i].get("url") != "stranger" and self.open(metrics, i)]
+            return not [i for i in which if CASES[i].get("url") not in ("stranger", "no_tls") and self.open(metrics, i)]
         relay.wait_for(look, 40, 0.05)
 
     def run(self):

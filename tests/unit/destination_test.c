@@ -400,6 +400,31 @@ static void retry_after_is_obeyed(void **state)
 	assert_true(f.at[1] - f.at[0] >= 145);
 }
 
+static int too_many_requests(struct sp_bytes raw, uint32_t samples)
+{
+	(void)raw, (void)samples;
+	return 429;
+}
+
+static void a_storm_of_429_is_waited_out(void **state)
+{
+	(void)state;
+	f.settings.backoff_min = 100;
+	f.settings.backoff_max = 30000;
+	f.receive = too_many_requests;
+	for (unsigned minute = 0; minute < 10; minute++) {
+		for (unsigned i = 0; i < 10; i++)
+			commit(i % SHARDS, 10, 0);
+		run_for(60000, NULL);
+	}
+	assert_int_equal(f.settled, 0);
+	assert_in_range(f.posts, 600 / 33, 600 / 27 + 10 + SHARDS); /* the ones that were out, then doubling to half a minute */
+	f.receive = takes_all;
+	assert_true(run_for(33000, all_settled));
+	assert_int_equal(f.delivered, 1000);
+	assert_int_equal(f.dead, 0);
+}
+
 static void what_is_too_big_is_cut(void **state)
 {
 	(void)state;
@@ -605,7 +630,7 @@ int main(void)
 	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_bad_batch_does_not_wait_for_ever_for_one_of_its_time), TEST(a_purged_witness_is_not_waited_for),
 	    TEST(a_401_stops_all_but_probes),
 	    TEST(nobody_there_is_retried_for_ever), TEST(a_request_without_answer_may_have_arrived),
-	    TEST(retry_after_is_obeyed), TEST(what_is_too_big_is_cut),
+	    TEST(retry_after_is_obeyed), TEST(a_storm_of_429_is_waited_out), TEST(what_is_too_big_is_cut),
 	    TEST(what_is_too_big_is_remembered_and_tried_again), TEST(partly_refused_batches_are_kept_whole),
 	    TEST(a_lane_sends_its_key_and_nothing_without_it), TEST(lanes_do_not_run_over_a_receiver_that_comes_back),
 	    TEST(a_lane_in_line_waits_for_its_own_answer),
