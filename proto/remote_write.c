@@ -404,6 +404,28 @@ static void part_of_series(const struct rw_series *s, uint32_t index, uint32_t f
 	sp_buf_add(raw, sp_buf_view(samples));
 }
 
+bool rw_newest_sample(struct sp_bytes block, size_t max_raw, struct sp_buf *out)
+{
+	struct sp_buf raw = {0}, one = {0};
+	struct sp_why why;
+	struct rw_series series;
+	struct rw_sample v, newest = {INT64_MIN, 0};
+	bool found = rw_uncompress(block, max_raw, &raw, &why) == SP_OK;
+	struct sp_bytes in = sp_buf_view(&raw);
+	found = found && rw_next(&in, &series, &why) == SP_OK && series.n_samples > 0;
+	if (found) {
+		while (rw_next_sample(&series.samples, &v))
+			newest = v.ms >= newest.ms ? v : newest;
+		rw_add_series(&one, series.labels, &newest, 1);
+		sp_buf_clear(out);
+		rw_compress(sp_buf_view(&one), out);
+		found = sp_buf_ok(&one) && sp_buf_ok(out);
+	}
+	sp_buf_free(&one);
+	sp_buf_free(&raw);
+	return found;
+}
+
 enum sp_status rw_part(struct sp_bytes raw, rw_keep_fn keep, void *arg, struct sp_buf *out_block, struct rw_totals *out,
 	struct sp_why *why)
 {

@@ -53,6 +53,7 @@ void destination_accepted(struct destination *d, uint64_t epoch)
 {
 	d->vouched = health_is_rejecting(&d->health);
 	d->refused_in_a_row = 0;
+	d->witnessed_ms = 0;
 	d->last_success = sp_loop_now(d->loop);
 	d->keys_renewed = false;
 	health_answered(&d->health, epoch);
@@ -110,15 +111,26 @@ void destination_refuses(struct destination *d, bool refuses)
 	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), refuses);
 }
 
+/* Late samples in a row look as if all were refused. */
+static bool ask_witness(struct destination *d, struct shard *blind)
+{
+	if (!blind->busy && shard_send_repeat(blind))
+		return true;
+	for (size_t i = 0; i < d->n_shards && witness_is_promising(d); i++)
+		if (d->shards[i] && !d->shards[i]->busy && shard_send_witness(d->shards[i]))
+			return true;
+	return false;
+}
+
 /* Several batches in a row are refused, and what was narrowed down of one of them was refused to the last request. What
  * was refused so far may have been fine, so nothing dies: all of it starts anew when the receiver takes something. */
 static void pause_if_all_is_refused(struct destination *d)
 {
-	const struct shard *blind = NULL;
+	struct shard *blind = NULL;
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i] && d->shards[i]->blind)
 			blind = d->shards[i];
-	if (d->refused_in_a_row < REFUSED_IN_A_ROW || !blind || d->health.state != HEALTH_OK)
+	if (d->refused_in_a_row < REFUSED_IN_A_ROW || !blind || d->health.state != HEALTH_OK || ask_witness(d, blind))
 		return;
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i])
@@ -253,6 +265,7 @@ static void receiver_free(struct receiver **r)
 	if (!*r)
 		return;
 	composer_free(&(*r)->composer);
+	recent_free(&(*r)->recent);
 	auth_free(&(*r)->auth);
 	http_target_free(&(*r)->target);
 	sp_free(*r);
@@ -349,13 +362,24 @@ void destination_start(struct destination *d)
 	}
 }
 
+static void probe_when_promising(struct destination *d)
+{
+	if (!health_is_rejecting(&d->health) || !witness_is_promising(d))
+		return;
+	d->health.probe_due = true;
+	destination_pump(d);
+}
+
 void destination_add(struct destination *d, const struct batch *b, struct payload *p)
 {
 	SP_BUG_IF(b->shard >= d->n_shards);
 	if (!d->shards[b->shard])
 		d->shards[b->shard] = shard_new(d, b->shard, false);
 	budget_arrived(&d->budget, sp_loop_now(d->loop).ms);
+	if (b->max_ms > d->newest_ms)
+		d->newest_ms = b->max_ms;
 	window_add(d->shards[b->shard]->window, b, p);
+	probe_when_promising(d);
 }
 
 void destination_forget(struct destination *d, const struct batch *b)
@@ -386,6 +410,7 @@ void destination_poll(struct destination *d)
 		secret_changed(d);
 	}
 	hear_of_secrets(d);
+	recent_forget(&r->recent, sp_loop_now(d->loop).ms);
 	if (d->token)
 		poll_token(d);
 	if (d->refusing && sp_loop_now(d->loop).ms - d->refusing_at.ms > REFUSING_MS)
@@ -401,6 +426,7 @@ void destination_poll(struct destination *d)
 	}
 	if (idle && d->known && sp_loop_now(d->loop).ms - d->last_narrowing.ms > KNOWN_FORGET_MS)
 		known_free(&d->known);
+	probe_when_promising(d);
 	if (!idle) /* what waited for time to pass, or for a batch that was purged */
 		destination_pump(d);
 }

@@ -10,6 +10,7 @@
 #include "ship/send/narrow.h"
 #include "ship/send/order.h"
 #include "ship/send/pace.h"
+#include "ship/send/recent.h"
 #include "ship/send/resume.h"
 #include "ship/send/protocol.h"
 #include "ship/send/window.h"
@@ -25,6 +26,7 @@ enum request_kind {
 	REQUEST_WHOLE = 0,
 	REQUEST_PIECE,
 	REQUEST_WITNESS, /* one sample, to see whether anything is accepted */
+	REQUEST_REPEAT,	 /* the same, with one that was taken before */
 	REQUEST_RESUME	 /* one sample, to see whether it is there already */
 };
 
@@ -48,6 +50,7 @@ struct shard {
 	struct sp_buf witness;
 	size_t join_limit;    /* batches of the next request */
 	bool any_refused;     /* the window may hold batches to be narrowed down */
+	int64_t reached_ms;   /* newest sample that was delivered; 0: unknown */
 	struct sp_mono narrowing_since; /* whole batches were not delivered; 0: they are */
 
 	struct narrow *narrow; /* of the batch narrow_seq */
@@ -76,6 +79,7 @@ struct receiver {
 	struct sp_mono max_bytes_at;
 	struct order_notice order;
 	struct gate gate; /* of the lanes */
+	struct recent recent; /* when it rolls back */
 };
 
 struct destination {
@@ -100,6 +104,10 @@ struct destination {
 	unsigned refused_in_a_row; /* whole batches since the last 2xx */
 	bool vouched;		   /* a witness was accepted: refusals are about data */
 	int64_t reached_ms;	   /* newest sample that was delivered */
+	int64_t newest_ms;	   /* newest sample that was added */
+	bool repeat_refused;	   /* since something was delivered */
+	int64_t witnessed_ms;	   /* of the batch whose sample was a witness last, and when */
+	struct sp_mono witness_at;
 	struct sp_mono last_success, last_narrowing;
 	struct sp_mono load_refusal; /* when 429 or 5xx last turned out to be about data */
 	struct known *known;	     /* NULL: nothing was refused lately */
@@ -152,6 +160,8 @@ void shard_forget(struct shard *s, uint64_t seq);
 void shard_post_part(struct shard *s, enum request_kind kind, uint64_t seq, unsigned attempt);
 /* What became of n batches in a row: they leave the spool, not yet the window. */
 void shard_settle(struct shard *s, const struct batch *batches, size_t n, uint64_t delivered, const struct dead_letter *dead, size_t n_dead);
+/* The batch is delivered, or what is good of it. */
+void shard_reached(struct shard *s, const struct batch *b);
 /* The whole batch becomes a dead letter, and leaves the window. */
 void shard_bury(struct shard *s, struct entry *e, const char *reason, int status, struct sp_bytes words);
 /* Forgets refusals: those batches are sent anew. */
@@ -178,5 +188,9 @@ bool destination_load_is_data(const struct destination *d);
 /* One sample of a newer batch: should the oldest batches all be bad, this shows that the receiver is not. What it overtakes are older
  * samples of that one series only, within the horizon first, because beyond it would outdate all that waits. */
 bool shard_send_witness(struct shard *s);
+/* A sample that was delivered, once more: overtakes nothing. False: there is none, or the receiver takes no repeats. */
+bool shard_send_repeat(struct shard *s);
+/* Something waits that is newer than all that was delivered, and was not tried yet: it should be taken. */
+bool witness_is_promising(const struct destination *d);
 
 #endif

@@ -4,15 +4,18 @@
 
 /* Requests without a single 2xx after which another batch must show that the receiver is well. */
 #define BLIND_REQUESTS 16
+/* Probes of a suspect batch, with different samples, before another batch is asked for. */
+#define OTHER_AFTER 2
 /* 5xx to the same piece, each after a pause, before it is taken for a refusal. */
 #define STRIKES 3
 /* Times a sample must be answered 5xx or 429 alone, and the receiver accept something else right after it, before it is
  * condemned. What that was counts: most if we chose it and sent it for that, less if another batch just came along. */
-#define HEARINGS 4
+#define HEARINGS 6
 #define HEARING_CONTROL 6
 #define HEARING_WITNESS 1
 /* Once such answers were in doubt, this many of them mean load before another one is about data. */
 #define TRUST 10
+
 /* ---- the queue of pieces ---- */
 
 static void grow(struct narrow *n)
@@ -127,6 +130,11 @@ void narrow_free(struct narrow **narrow)
 	*narrow = NULL;
 }
 
+static void learn_refused(struct narrow *n, const struct sample *s, unsigned times)
+{
+	known_refused(n->known, n->series[s->series], s->ms, times, n->refusals[s->refusal].order);
+}
+
 /* ---- what to send ---- */
 
 static enum narrow_step send_range(struct narrow *n, uint32_t from, uint32_t to, struct narrow_piece *out)
@@ -172,28 +180,50 @@ static enum narrow_step send_probe(struct narrow *n, struct narrow_piece *out)
 	return send_one(n, sample, out);
 }
 
-static void condemn(struct narrow *n, const struct piece *p, uint16_t refusal)
+static void condemn(struct narrow *n, const struct piece *p, uint16_t refusal, bool proven)
 {
 	for (uint32_t place = p->from; place < p->to; place++) {
-		sample_at(n, place)->fate = FATE_CONDEMNED;
-		sample_at(n, place)->refusal = refusal;
+		struct sample *s = sample_at(n, place);
+		s->fate = FATE_CONDEMNED;
+		s->refusal = refusal;
+		s->proven = proven;
 	}
+}
+
+static bool is_all(struct narrow *n, const struct piece *p, bool (*proves)(const struct known *k, uint64_t series, int64_t ms))
+{
+	for (uint32_t place = p->from; place < p->to; place++) {
+		const struct sample *s = sample_at(n, place);
+		if (s->class != EXPECTED || !proves(n->known, n->series[s->series], s->ms))
+			return false;
+	}
+	return true;
 }
 
 static bool is_proven_bad(struct narrow *n, const struct piece *p)
 {
-	for (uint32_t place = p->from; place < p->to; place++) {
-		const struct sample *s = sample_at(n, place);
-		if (s->class != EXPECTED || !known_proves_refusal(n->known, n->series[s->series], s->ms))
-			return false;
-	}
-	return n->proven;
+	return n->proven && is_all(n, p, known_proves_refusal);
 }
 
 /* Such a piece, once refused, is not taken apart. */
 static bool need_not_try(struct narrow *n, const struct piece *p)
 {
 	return known_may_skip(n->known) && is_proven_bad(n, p);
+}
+
+/* Such a piece is why the whole was refused, and it need not be sent. */
+static bool is_too_late(struct narrow *n, const struct piece *p)
+{
+	return known_may_skip(n->known) && !n->rules.suspect && !n->rules.too_big && is_all(n, p, known_proves_late);
+}
+
+/* Is anything condemned for an answer that nothing vouches for yet? */
+static bool is_in_doubt(const struct narrow *n)
+{
+	for (uint32_t i = 0; i < n->totals.samples && !n->proven; i++)
+		if (n->samples[i].fate == FATE_CONDEMNED && !n->samples[i].proven)
+			return true;
+	return false;
 }
 
 static bool is_too_big(const struct narrow *n, const struct piece *p)
@@ -209,8 +239,8 @@ static void settle_unsent(struct narrow *n)
 	while (n->n > 0) {
 		struct piece p = n->pieces[n->front];
 		bool untried = need_not_try(n, &p);
-		if (p.surely_bad && untried) {
-			condemn(n, &p, 0);
+		if ((p.surely_bad && untried) || is_too_late(n, &p)) {
+			condemn(n, &p, 0, true);
 			known_skipped(n->known);
 			pop_front(n);
 		} else if (p.to - p.from > 1 && !untried && (p.surely_bad || p.apart)) {
@@ -230,6 +260,7 @@ static void settle_unsent(struct narrow *n)
 static void doubt(struct narrow *n)
 {
 	n->doubted = true;
+	known_doubts_load(n->known);
 	n->trust = TRUST;
 	n->n = 0;
 	n->accused = (struct piece){0};
@@ -257,7 +288,7 @@ static void remember_load(struct narrow *n)
 	for (uint32_t i = 0; i < n->totals.samples; i++) {
 		struct sample *s = &n->samples[i];
 		if (s->heard)
-			known_refused(n->known, n->series[s->series], s->ms, HEARINGS);
+			learn_refused(n, s, HEARINGS);
 		s->heard = false;
 	}
 }
@@ -317,7 +348,7 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 		return send_one(n, n->good, out);
 	}
 	settle_unsent(n);
-	if (!n->proven && (n->n == 0 || n->blind >= BLIND_REQUESTS))
+	if (n->n == 0 ? is_in_doubt(n) : !n->proven && n->blind >= BLIND_REQUESTS)
 		return NARROW_WITNESS;
 	if (n->n == 0) {
 		remember_load(n);
@@ -338,16 +369,19 @@ static void receiver_is_well(struct narrow *n, unsigned weight)
 {
 	struct piece *p = &n->accused;
 	for (uint32_t i = 0; !n->proven && !n->anew && i < n->totals.samples; i++)
-		if (n->samples[i].fate == FATE_CONDEMNED)
-			known_refused(n->known, n->series[n->samples[i].series], n->samples[i].ms, 1);
+		if (n->samples[i].fate == FATE_CONDEMNED && !n->samples[i].proven)
+			learn_refused(n, &n->samples[i], 1);
 	n->proven = true;
 	n->probing = false;
 	n->blind = 0;
 	if (p->from == p->to)
 		return;
 	struct sample *s = sample_at(n, p->from);
+	uint64_t kind = n->refusals[s->refusal].kind;
 	p->hearings += weight;
-	if (p->hearings >= HEARINGS * HEARING_CONTROL) {
+	if (p->hearings >= (known_trusts_load(n->known, kind) ? 1 : HEARINGS) * HEARING_CONTROL) {
+		if (p->hearings >= HEARINGS * HEARING_CONTROL)
+			known_heard_load(n->known, kind);
 		s->fate = FATE_CONDEMNED;
 		s->heard = true;
 	} else {
@@ -398,11 +432,12 @@ static void refused(struct narrow *n, const struct piece *p, bool load, int stat
 		n->accused.refused = true;
 		return;
 	}
-	condemn(n, p, s->refusal);
+	bool late = n->refusals[s->refusal].order && known_proves_late(n->known, n->series[s->series], s->ms);
+	condemn(n, p, s->refusal, late || !alone);
 	if (!alone)
 		known_skipped(n->known);
-	else if (n->proven && status != 413)
-		known_refused(n->known, n->series[s->series], s->ms, 1);
+	else if ((late || n->proven) && status != 413)
+		learn_refused(n, s, 1);
 }
 
 bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious, int status, struct sp_bytes words)
@@ -417,7 +452,7 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 		}
 		n->probe++;
 		n->failed_probes++;
-		n->wants_other = !is_refusal || n->failed_probes % BLIND_REQUESTS == 0;
+		n->wants_other = n->failed_probes % (is_refusal ? BLIND_REQUESTS : OTHER_AFTER) == 0;
 		n->good = NOBODY;
 		return is_refusal;
 	}

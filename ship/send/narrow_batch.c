@@ -1,9 +1,9 @@
 #include "ship/send/narrow_impl.h"
 
 #include "common/alloc.h"
+#include "ship/send/order.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <stdlib.h>
 
 /* What is kept of an answer. */
 #define ANSWER_MAX_BYTES 1024
@@ -24,7 +24,7 @@ static enum sp_status read_samples(struct narrow *n, struct sp_why *why)
 	n->newest = sp_new_array(int64_t, n->totals.series + 1);
 	for (; (status = rw_next(&in, &s, why)) == SP_OK; series++) {
 		struct rw_sample v;
-		n->series[series] = XXH3_64bits(s.labels.p, s.labels.n);
+		n->series[series] = known_series(s.labels);
 		n->newest[series] = known_newest(n->known, n->series[series]);
 		while (rw_next_sample(&s.samples, &v))
 			n->samples[at++] = (struct sample){.series = series, .ms = v.ms};
@@ -161,7 +161,7 @@ uint16_t batch_file_refusal(struct narrow *n, int status, bool load, struct sp_b
 	for (size_t i = WORDS_MAX; n->n_refusals == WORDS_MAX && i-- > 0;)
 		if (n->refusals[i].status == status || i == 0)
 			return (uint16_t)i;
-	n->refusals[n->n_refusals] = (struct refusal){status, load, sp_strndup(words.p, words.n), words.n};
+	n->refusals[n->n_refusals] = (struct refusal){status, load, order_says(words), known_kind(status, words), sp_strndup(words.p, words.n), words.n};
 	return (uint16_t)n->n_refusals++;
 }
 
@@ -174,7 +174,7 @@ static const char *reason_of(const struct narrow *n, const struct sample *s)
 		return "too_large";
 	if (n->rules.maybe_delivered && !r->load)
 		return "maybe_duplicate";
-	return s->ms <= n->newest[s->series] ? "out_of_order" : "rejected"; /* such are the usual culprits */
+	return s->ms < n->newest[s->series] ? "out_of_order" : "rejected";
 }
 
 struct guilty {

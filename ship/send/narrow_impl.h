@@ -32,12 +32,15 @@ struct sample {
 	uint32_t place; /* in order */
 	uint16_t refusal;
 	uint8_t fate, class;
-	bool heard; /* and condemned for 429 or 5xx */
+	bool heard;  /* and condemned for 429 or 5xx */
+	bool proven; /* condemned unsent, as its like were */
 };
 
 struct refusal {
 	int status;
-	bool load; /* 429 or 5xx */
+	bool load;  /* 429 or 5xx */
+	bool order; /* it says that something came late */
+	uint64_t kind; /* known_kind */
 	char *words;
 	size_t n_words;
 };

@@ -19,13 +19,22 @@ static bool says(struct sp_bytes answer, const char *words)
 	return false;
 }
 
+/* Another value for a time that is there, or the same: no window is to blame. */
+static bool is_repeat(struct sp_bytes answer)
+{
+	return says(answer, "duplicate");
+}
+
+bool order_says(struct sp_bytes answer)
+{
+	return !is_repeat(answer) && (says(answer, "out of order") || says(answer, "out of bounds") || says(answer, "too old"));
+}
+
 bool order_is_why(const struct dead_letter *dead)
 {
-	/* Another value for a time that is there, or a repeat: no window is to blame. */
-	if (says(dead->answer, "duplicate") || strcmp(dead->reason, "maybe_duplicate") == 0)
+	if (is_repeat(dead->answer) || strcmp(dead->reason, "maybe_duplicate") == 0)
 		return false;
-	return says(dead->answer, "out of order") || says(dead->answer, "out of bounds") || says(dead->answer, "too old") ||
-	       strcmp(dead->reason, "out_of_order") == 0;
+	return order_says(dead->answer) || strcmp(dead->reason, "out_of_order") == 0;
 }
 
 void order_notice(

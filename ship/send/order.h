@@ -10,7 +10,9 @@ struct order_notice {
 	struct sp_mono next;
 };
 
-/* Was it refused for being older than what the receiver takes? Its words decide nothing but what a person is told. */
+/* Do the receiver's words say that a sample is older than what it takes? */
+bool order_says(struct sp_bytes answer);
+/* Was it refused for that? What a person is told. */
 bool order_is_why(const struct dead_letter *dead);
 
 /* receiver: the setting. */

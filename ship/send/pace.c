@@ -22,13 +22,17 @@ void budget_spend(struct budget *b, int64_t now_ms)
 
 bool budget_allows(const struct budget *b, int64_t now_ms)
 {
-	unsigned arrived = 0, spent = 0;
+	unsigned arrived = 0, spent = 0, now = 0;
 	for (size_t i = 0; i < BUDGET_SLOTS; i++)
 		if (b->slots[i].number > now_ms / BUDGET_SLOT_MS - BUDGET_SLOTS) {
 			arrived += b->slots[i].arrived;
-			spent += b->slots[i].spent;
+			if (b->slots[i].number == now_ms / BUDGET_SLOT_MS)
+				now = b->slots[i].spent;
+			else
+				spent += b->slots[i].spent;
 		}
-	return spent < (arrived > BUDGET_FLOOR ? arrived : BUDGET_FLOOR);
+	unsigned all = arrived > BUDGET_FLOOR ? arrived : BUDGET_FLOOR;
+	return spent < all && now * BUDGET_SHARE < all - spent;
 }
 
 void pace_sent(struct pace *p, int64_t now_ms)

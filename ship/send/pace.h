@@ -1,8 +1,9 @@
 /* pace - how many requests a destination gets: two counts over time. Pure; times are monotonic milliseconds.
  *
  * budget: requests that only narrow a refused batch down stay, over five minutes, below the batches that arrived
- * (ordinarily a request each, and 20 a second at most), or below one a second. pace: above 20 requests a second small
- * ones wait for more data, up to a second.
+ * (ordinarily a request each, and 20 a second at most), or below one a second; half a minute takes a third of what is
+ * left, so that there is always something. pace: above 20 requests a second small ones wait for more data, up to a
+ * second.
  */
 #ifndef SHIP_PACE_H
 #define SHIP_PACE_H
@@ -14,6 +15,7 @@
 #define BUDGET_SLOTS 10
 #define BUDGET_SLOT_MS 30000
 #define BUDGET_FLOOR 300
+#define BUDGET_SHARE 3
 #define PACE_REQUESTS 20
 #define PACE_MS 1000
 

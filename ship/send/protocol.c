@@ -9,7 +9,7 @@ void protocol_init(struct protocol *p, const char *setting)
 void protocol_forget(struct protocol *p)
 {
 	p->spoken = p->wanted;
-	p->proven = false;
+	p->proven = p->stores_part = false;
 	p->reason = "";
 }
 
@@ -22,9 +22,9 @@ static void fall_back(struct protocol *p, const char *reason)
 	p->reason = reason;
 }
 
-bool protocol_stored_a_part(enum rw_version sent, const struct http_answer *a)
+bool protocol_stored_a_part(const struct protocol *p, enum rw_version sent, const struct http_answer *a)
 {
-	return sent == RW_2 && a->samples_written > 0;
+	return sent == RW_2 && (a->samples_written > 0 || (a->samples_written == 0 && p->stores_part));
 }
 
 bool protocol_answered(
@@ -47,8 +47,9 @@ bool protocol_answered(
 		fall_back(p, a->status == 415 ? "unsupported" : "no_written_headers");
 		return true;
 	}
-	if (accepted || protocol_stored_a_part(sent, a)) {
+	if (accepted || a->samples_written > 0) {
 		p->proven = p->spoken == RW_2;
+		p->stores_part |= !accepted;
 		return false;
 	}
 	return a->status == 400 && !p->proven;

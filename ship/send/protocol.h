@@ -13,6 +13,7 @@
 struct protocol {
 	enum rw_version wanted, spoken;
 	bool proven;	    /* a 2.0 body was understood */
+	bool stores_part;   /* it stored the good part of a 2.0 request that it refused */
 	const char *reason; /* why 1.0 is spoken though 2.0 is wanted: a stable word, else "" */
 };
 
@@ -23,8 +24,9 @@ void protocol_forget(struct protocol *p);
  * the answer says nothing else. */
 bool protocol_answered(
     struct protocol *p, enum rw_version sent, bool again, const struct http_answer *a, enum rw_version *next);
-/* Did the receiver store the good part of a request that it refused? Then it said so. */
-bool protocol_stored_a_part(enum rw_version sent, const struct http_answer *a);
+/* Did the receiver store what was good of a request that it refused? It says how much that was; once it was something, nothing means
+ * that nothing was good. */
+bool protocol_stored_a_part(const struct protocol *p, enum rw_version sent, const struct http_answer *a);
 const char *protocol_name(enum rw_version v); /* "1.0", "2.0" */
 
 #endif

@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 
+/* 429 to the same batch, without word of when to come again, before the next tries are of one sample: a small one may pass a limit on
+ * the rate, and tells when the limit is another one. */
+#define BUSY_AFTER 2
 /* Failures of one batch, or of all in a row, whatever the answer was, before the batch is suspect. */
 #define SUSPECT_ANYHOW_AFTER 10
 /* Probes for a suspect batch, with no other shard to ask, before the next batch of its own shard may overtake it. */
@@ -16,6 +19,8 @@
 #define WITNESS_OF_KNOWN_AFTER 2
 /* Requests that fill this part of the limits never wait for more data. */
 #define PACE_FILL 4
+/* This part of the memory for payloads may keep some that are delivered. */
+#define RECENT_PART 16
 
 static void shard_answered(void *arg, const struct http_answer *a);
 
@@ -33,7 +38,7 @@ static void post(struct shard *s, enum request_kind kind, const struct composed 
 	if (*d->lane)
 		gate_sent(&d->receiver->gate);
 	health_sent(&d->health);
-	if (kind == REQUEST_WITNESS || kind == REQUEST_RESUME ||
+	if (kind == REQUEST_WITNESS || kind == REQUEST_REPEAT || kind == REQUEST_RESUME ||
 	    (kind == REQUEST_PIECE && s->pieces++ > 0)) /* the first carries what the refused request should have */
 		budget_spend(&d->budget, sp_loop_now(d->loop).ms);
 	if (kind != REQUEST_WHOLE) {
@@ -98,7 +103,7 @@ static void send_again(struct shard *s, enum rw_version version)
 	struct entry **entries = s->dest->receiver->entries;
 	s->again = true;
 	if (s->kind != REQUEST_WHOLE) {
-		post_part(s, s->kind, s->kind == REQUEST_PIECE ? s->narrow_seq : s->seqs[0], version, 0);
+		post_part(s, s->kind, s->kind == REQUEST_PIECE ? s->narrow_seq : s->kind == REQUEST_REPEAT ? 0 : s->seqs[0], version, 0);
 		return;
 	}
 	for (size_t i = 0; i < s->n; i++)
@@ -186,15 +191,26 @@ void shard_bury(struct shard *s, struct entry *e, const char *reason, int status
 
 /* ---- what came back ---- */
 
+void shard_reached(struct shard *s, const struct batch *b)
+{
+	if (b->max_ms > s->reached_ms)
+		s->reached_ms = b->max_ms;
+	if (b->max_ms > s->dest->reached_ms)
+		s->dest->reached_ms = b->max_ms;
+}
+
 static void delivered_whole(struct shard *s)
 {
 	struct batch batches[WINDOW_JOIN_MAX];
 	sp_crash_point("ship.after_2xx_before_delete");
 	s->narrowing_since = (struct sp_mono){0};
+	s->dest->repeat_refused = false;
 	for (size_t i = 0; i < s->n; i++) {
-		batches[i] = window_find(s->window, s->seqs[i])->batch;
-		if (batches[i].max_ms > s->dest->reached_ms)
-			s->dest->reached_ms = batches[i].max_ms;
+		const struct entry *e = window_find(s->window, s->seqs[i]);
+		batches[i] = e->batch;
+		shard_reached(s, &e->batch);
+		if (s->dest->receiver->rolls_back && e->payload && !(e->batch.flags & BATCH_AS_IT_IS))
+			recent_add(&s->dest->receiver->recent, &e->batch, e->payload, sp_loop_now(s->dest->loop).ms, writer_memory(s->dest->writer) / RECENT_PART);
 	}
 	shard_settle(s, batches, s->n, s->samples, NULL, 0);
 	for (size_t i = 0; i < s->n; i++)
@@ -235,7 +251,7 @@ static bool is_suspect(const struct destination *d, const struct entry *e, bool 
 {
 	bool others_are_taken = d->last_success.ms > 0 && e->attempts > d->health.failures;
 	unsigned tried = answered && d->health.failures > e->attempts ? d->health.failures : e->attempts;
-	return e->strikes >= SUSPECT_AFTER || (tried >= SUSPECT_ANYHOW_AFTER && (answered || others_are_taken));
+	return tried >= SUSPECT_ANYHOW_AFTER && (answered || others_are_taken);
 }
 
 static void remove_purged(struct shard *s)
@@ -254,6 +270,7 @@ static bool whole_answered(struct shard *s, const struct http_answer *a, struct 
 	bool suspicious = ship_answer_is_suspicious(a->transport, a->status), not_now = ship_answer_is_not_now(a->transport, r.verdict);
 	bool known_as_data = not_now && a->retry_after_ms == SHIP_NO_RETRY_AFTER && destination_load_is_data(d);
 	bool about_data = r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG || known_as_data;
+	bool busy = a->status == 429 && a->retry_after_ms == SHIP_NO_RETRY_AFTER;
 	payload_unref(&s->held);
 	if (r.verdict == SHIP_DELIVERED) {
 		delivered_whole(s);
@@ -266,13 +283,14 @@ static bool whole_answered(struct shard *s, const struct http_answer *a, struct 
 		destination_learn_max_bytes(d, s->body.n / 2);
 	}
 	if (s->n > 1) {
-		if (about_data || suspicious)
+		if (about_data || suspicious || busy)
 			s->join_limit = suspicious ? 1 : s->n / 2;
 		remove_purged(s);
 		return about_data;
 	}
-	e->strikes = suspicious ? e->strikes + 1 : 0;
-	if (about_data || (r.verdict != SHIP_PAUSE && is_suspect(d, e, not_now)))
+	e->strikes = suspicious || busy ? e->strikes + 1 : 0;
+	bool suspect = e->strikes >= (busy ? BUSY_AFTER : SUSPECT_AFTER) || is_suspect(d, e, not_now);
+	if (about_data || (r.verdict != SHIP_PAUSE && suspect))
 		shard_refused(s, a, r);
 	remove_purged(s);
 	return about_data;
@@ -312,6 +330,8 @@ static void shard_answered(void *arg, const struct http_answer *a)
 		about_data = resume_answered(s, r.verdict == SHIP_DELIVERED, about_data);
 	else if (s->kind == REQUEST_WHOLE)
 		about_data = whole_answered(s, a, r);
+	else if (s->kind == REQUEST_REPEAT)
+		d->repeat_refused = about_data;
 
 	if (r.verdict == SHIP_DELIVERED)
 		destination_accepted(d, s->epoch);
@@ -334,7 +354,8 @@ bool shard_send(struct shard *s, bool alone)
 	if (s->busy)
 		return false;
 	unsigned witness_after = d->last_success.ms > 0 ? WITNESS_OF_KNOWN_AFTER : WITNESS_AFTER;
-	if (health_is_rejecting(&d->health) && d->health.failures >= witness_after && d->health.failures % 2 == 0)
+	if (health_is_rejecting(&d->health) &&
+	    (witness_is_promising(d) || (d->health.failures >= witness_after && d->health.failures % 2 == 0)))
 		return shard_send_witness(s);
 	if (s->resume.active)
 		return resume_send(s);

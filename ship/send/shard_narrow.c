@@ -38,6 +38,7 @@ static void noted(void *arg)
 	if (!d->known)
 		d->known = known_new();
 	known_clock(d->known, sp_loop_now(s->dest->loop).ms);
+	recent_tell(&d->receiver->recent, d->id, d->known);
 	bool lately = narrowed_lately(d);
 	struct narrow_rules rules = {.status = s->refusal_status,
 	    .words = sp_buf_view(&s->refusal),
@@ -52,7 +53,7 @@ static void noted(void *arg)
 	    .max_raw = RW_RAW_MAX_BYTES};
 	s->pieces = 0;
 	s->largest = 0;
-	s->load = e->suspect && e->strikes < SUSPECT_AFTER;
+	s->load = e->suspect && !ship_answer_is_suspicious(SHIP_ANSWERED, s->refusal_status);
 	enum sp_status status = narrow_new(entry_block(e), &rules, d->known, &s->narrow, &why);
 	if (!e->stored_rest || !lately)
 		d->last_narrowing = sp_loop_now(d->loop);
@@ -104,6 +105,8 @@ static void finish_narrowing(struct shard *s)
 		sp_log(SP_LOG_WARN, "batch.refused", sp_f_str("destination", s->dest->name),
 		    sp_f_u64("shard", s->index), sp_f_u64("delivered", delivered), sp_f_u64("dead_lettered", lost),
 		    sp_f_bytes("answer", dead[0].answer), SP_LOG_END);
+	if (delivered > 0)
+		shard_reached(s, &e->batch);
 	shard_settle(s, &e->batch, 1, delivered, dead, n_dead);
 	window_remove(s->window, e);
 	shard_narrow_end(s);
@@ -166,13 +169,14 @@ void shard_refused(struct shard *s, const struct http_answer *a, struct ship_rul
 	struct entry *e = window_find(s->window, s->seqs[0]);
 	e->too_big = s->too_big = r.verdict == SHIP_TOO_BIG;
 	e->suspect = r.verdict != SHIP_DATA && !e->too_big;
-	e->stored_rest = r.verdict == SHIP_DATA && (!d->receiver->rolls_back || protocol_stored_a_part(s->version, a));
+	e->stored_rest = r.verdict == SHIP_DATA && (!d->receiver->rolls_back || protocol_stored_a_part(&d->receiver->protocol, s->version, a));
 	bool vouched = d->refused_in_a_row < REFUSED_IN_A_ROW && d->last_success.ms > 0;
 	if (!e->suspect)
 		d->refused_in_a_row++;
 	if (health_is_rejecting(&d->health))
 		return; /* it stays queued */
 	if (e->stored_rest && vouched && narrowed_lately(d)) {
+		shard_reached(s, &e->batch);
 		shard_bury(s, e, "partly_refused", a->status, a->words);
 		return;
 	}
@@ -187,7 +191,8 @@ void shard_refused(struct shard *s, const struct http_answer *a, struct ship_rul
 
 bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
-	bool suspicious = ship_answer_is_suspicious(a->transport, a->status) || (s->load && ship_answer_is_not_now(a->transport, r.verdict));
+	bool load = s->load && ship_answer_is_not_now(a->transport, r.verdict);
+	bool suspicious = load || ship_answer_is_suspicious(a->transport, a->status);
 	known_clock(s->dest->known, sp_loop_now(s->dest->loop).ms);
 	s->too_big |= r.verdict == SHIP_TOO_BIG;
 	if (r.verdict == SHIP_DELIVERED && s->block.n > s->largest)
@@ -197,5 +202,7 @@ bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct 
 		window_find(s->window, s->narrow_seq)->state = ENTRY_QUEUED;
 		return true;
 	}
-	return narrow_answer(s->narrow, r.verdict, suspicious, a->status, a->words);
+	bool about_data = narrow_answer(s->narrow, r.verdict, suspicious, a->status, a->words);
+	bool obeyed = load && s->samples > 1 && !destination_load_is_data(s->dest); /* until it is clear, it means load as well */
+	return about_data && !obeyed;
 }

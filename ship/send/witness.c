@@ -2,27 +2,18 @@
 
 /* One in so many failed probes (an even number) takes that sample from the newest batch of all. */
 #define FAR_WITNESS_EVERY 16
+#define WITNESS_PAUSE_MS 10000
 
-/* False when there is none. */
-static bool make_witness(struct shard *s, const struct entry *e)
+bool shard_send_repeat(struct shard *s)
 {
-	struct sp_buf raw = {0}, one = {0};
-	struct sp_why why;
-	struct rw_series series;
-	struct rw_sample v, newest = {INT64_MIN, 0};
-	bool made = rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK;
-	struct sp_bytes in = sp_buf_view(&raw);
-	made = made && rw_next(&in, &series, &why) == SP_OK;
-	if (made) {
-		while (rw_next_sample(&series.samples, &v))
-			newest = v.ms >= newest.ms ? v : newest;
-		rw_add_series(&one, series.labels, &newest, 1);
-		sp_buf_clear(&s->witness);
-		rw_compress(sp_buf_view(&one), &s->witness);
-	}
-	sp_buf_free(&one);
-	sp_buf_free(&raw);
-	return made;
+	struct destination *d = s->dest;
+	if (d->repeat_refused || !recent_repeat(&d->receiver->recent, d->id, &s->witness))
+		return false;
+	s->n = 0;
+	s->block = sp_buf_view(&s->witness);
+	s->samples = 1;
+	shard_post_part(s, REQUEST_REPEAT, 0, 0);
+	return true;
 }
 
 static void witness_noted(void *arg)
@@ -33,7 +24,7 @@ static void witness_noted(void *arg)
 	s->busy = false;
 	if (d->stopping)
 		return;
-	if (!e || !e->payload || !make_witness(s, e)) { /* purged meanwhile, or damaged: the next probe, after a pause as always, may find another */
+	if (!e || !e->payload || !rw_newest_sample(entry_block(e), RW_RAW_MAX_BYTES, &s->witness)) { /* purged meanwhile, or damaged: the next probe, after a pause as always, may find another */
 		health_rejects_everything(&d->health, d->health.epoch, NULL);
 		return;
 	}
@@ -41,6 +32,12 @@ static void witness_noted(void *arg)
 	s->block = sp_buf_view(&s->witness);
 	s->samples = 1;
 	shard_post_part(s, REQUEST_WITNESS, e->batch.seq, d->health.failures);
+}
+
+bool witness_is_promising(const struct destination *d)
+{
+	return d->last_success.ms > 0 && d->newest_ms > d->reached_ms && d->newest_ms > d->witnessed_ms &&
+	       sp_loop_now(d->loop).ms - d->witness_at.ms >= WITNESS_PAUSE_MS;
 }
 
 bool shard_send_witness(struct shard *s)
@@ -51,6 +48,9 @@ bool shard_send_witness(struct shard *s)
 		return false;
 	if (!window_load(s->window, e))
 		return true;
+	if (e->batch.max_ms > s->dest->witnessed_ms)
+		s->dest->witnessed_ms = e->batch.max_ms;
+	s->dest->witness_at = sp_loop_now(s->dest->loop);
 	s->seqs[0] = e->batch.seq;
 	s->busy = true;
 	health_sent(&s->dest->health);

@@ -49,8 +49,11 @@ REPEATED_OLD, REPEATED_NEWEST = points(5, NOW - 2 * MINUTE), points(20, NOW)
 CHANGED, WITH_CHANGED = points(1, NOW, 500.0), points(19, NOW + MINUTE, first=1)  # the changed sample is the newest of its series
 TOO_OLD, WITH_TOO_OLD = [point("Ancient", NOW - 3 * 60 * MINUTE, 1.0)], points(20, NOW + 2 * MINUTE)
 WIDE = [{**point("Wide", NOW + 2 * MINUTE, 1.0), "dims": [[f"Dim{i:02}", str(i)] for i in range(40)]}]  # VictoriaMetrics ignores such a series
-GOOD = CLEAN + WITH_LATE + WITH_CHANGED + WITH_TOO_OLD
-DELIVERIES = [CLEAN[:20], CLEAN[20:], LATE + WITH_LATE, REPEATED_OLD + REPEATED_NEWEST, CHANGED + WITH_CHANGED, TOO_OLD + WITH_TOO_OLD + WIDE]
+# Deliveries in a row that are late as a whole, and one behind them that is not: none of them must keep it.
+FLOOD, AFTER_FLOOD = [points(20, NOW - k * MINUTE) for k in range(15, 3, -1)], points(20, NOW + 3 * MINUTE)
+LATE_ROWS = sum(FLOOD, [])
+GOOD = CLEAN + WITH_LATE + WITH_CHANGED + WITH_TOO_OLD + AFTER_FLOOD
+DELIVERIES = [[CLEAN[:20]], [CLEAN[20:]], [LATE + WITH_LATE], [REPEATED_OLD + REPEATED_NEWEST], [CHANGED + WITH_CHANGED], [TOO_OLD + WITH_TOO_OLD + WIDE], [*FLOOD, AFTER_FLOOD]]
 
 
 def destination(name):
@@ -65,9 +68,10 @@ def averages(*points):
 class Outcome:
     def __init__(self, receiver, r, name):
         self.name, name = name, destination(name)
-        self.stored = receiver.samples(NOW + 2 * MINUTE)
+        self.stored = receiver.samples(NOW + 3 * MINUTE)
         self.accepted, self.accounted = r.books(name)
         self.said = [e["setting"] for e in r.events("destination.order_refused") if e["destination"] == name]
+        self.paused = [e["reason"] for e in r.events("destination.paused") if e["destination"] == name]
         self.protocol = next((d["protocol"], d["protocol_reason"]) for d in r.status()["destinations"] if d["name"] == name)
         self.refused = {}  # {series: {timestamp: the receiver's words}}
         for letter in map(json.loads, r.cli("deadletter", "export", "--destination", name).splitlines()):
@@ -97,8 +101,9 @@ def outcomes():
                                                       "backoff": {"min": "20ms", "max": "50ms", "unreachable_max": "50ms"}, **RECEIVERS[name][1]}
                                   for name, receiver in started.items()}
         with r:
-            for sent in DELIVERIES:
-                assert r.post(cloudwatch.body([cloudwatch.record(sent, "otlp10")])).status == 200
+            for together in DELIVERIES:
+                for sent in together:
+                    assert r.post(cloudwatch.body([cloudwatch.record(sent, "otlp10")])).status == 200
                 r.drained()
             out.update((name, Outcome(receiver, r, name)) for name, receiver in started.items())
     return out
@@ -109,7 +114,7 @@ def outcome(outcomes, name):
     if isinstance(outcomes[name], str):
         pytest.skip(outcomes[name])
     o = outcomes[name]
-    assert o.accepted == o.accounted == sum(map(len, DELIVERIES))
+    assert o.accepted == o.accounted == sum(map(len, sum(DELIVERIES, [])))
     return o
 
 
@@ -124,8 +129,9 @@ def times(series):
 @named("prometheus", "-window", "-2.0")
 def test_without_a_window_every_sample_in_order_arrives(outcome):
     assert outcome.stored == averages(GOOD, WIDE)
-    assert times(outcome.refused) == times(averages(LATE, REPEATED_OLD, CHANGED, TOO_OLD))
-    assert outcome.count(LATE + REPEATED_OLD, "out of order") == 15
+    assert times(outcome.refused) == times(averages(LATE, REPEATED_OLD, CHANGED, TOO_OLD, LATE_ROWS))
+    assert outcome.count(LATE + REPEATED_OLD + LATE_ROWS, "out of order") == 15 + len(LATE_ROWS)
+    assert outcome.paused == [], "a row of late deliveries is no receiver that refuses everything"
     assert outcome.count(CHANGED, "duplicate sample") == outcome.count(TOO_OLD, "out of bounds") == 1
     assert outcome.said == ["storage.tsdb.out_of_order_time_window"], "once, however much was refused"
     assert outcome.protocol == ("1.0", {"prometheus": "no_written_headers", "prometheus3": "unsupported"}[outcome.name]), "asked for 2.0 first"
@@ -133,7 +139,7 @@ def test_without_a_window_every_sample_in_order_arrives(outcome):
 
 @named("prometheus", "window", "-2.0")
 def test_with_a_window_late_samples_arrive_too(outcome):
-    assert outcome.stored == averages(LATE, GOOD, WIDE)
+    assert outcome.stored == averages(LATE, LATE_ROWS, GOOD, WIDE)
     assert times(outcome.refused) == times(averages(CHANGED, TOO_OLD))
     assert outcome.count(CHANGED, "duplicate sample") == outcome.count(TOO_OLD, "too old") == 1
     assert outcome.said == ["storage.tsdb.out_of_order_time_window"]
@@ -143,7 +149,7 @@ def test_with_a_window_late_samples_arrive_too(outcome):
 def test_as_2_0_the_good_part_of_a_refused_request_is_stored(outcome):
     """It is not sent again to find out which part that was, so a dead letter may hold good samples beside bad ones."""
     window = "window" in outcome.name
-    assert outcome.stored == (averages(LATE, GOOD, WIDE) if window else averages(GOOD, WIDE))
+    assert outcome.stored == (averages(LATE, LATE_ROWS, GOOD, WIDE) if window else averages(GOOD, WIDE))
     assert outcome.count(TOO_OLD, "too old" if window else "out of bounds") == 1
     assert outcome.count(CHANGED, "duplicate sample") == 1 and (window or outcome.count(LATE + REPEATED_OLD, "out of order") == 15)
     assert outcome.said == ["storage.tsdb.out_of_order_time_window"] and outcome.protocol == ("2.0", "")
@@ -151,7 +157,7 @@ def test_as_2_0_the_good_part_of_a_refused_request_is_stored(outcome):
 
 @named("victoria")
 def test_victoriametrics_takes_everything_within_its_limits_and_gets_1_0(outcome):
-    want = averages(LATE, TOO_OLD, GOOD)
+    want = averages(LATE, LATE_ROWS, TOO_OLD, GOOD)
     for series, samples in averages(CHANGED).items():  # both values are stored, and it is its own affair which of them it shows
         assert all(outcome.stored[series].pop(at) in (value, want[series].pop(at)) for at, value in samples.items())
     assert outcome.stored == want

@@ -120,10 +120,10 @@ def test_series_that_are_late_are_no_repeat():
     """After a kill any batch may be a repeat; that some series of each are refused does not make it one."""
     sink = receiver.Receiver(behave=behaviours.Prometheus())
     with relay.Relay(sink.url, QUICK) as r:
-        ahead = post(r, [20], metrics=4)
+        ahead = post(r, [3], metrics=2)
         r.drained()
         sink.stop()
-        points = post(r, range(30))
+        points = post(r, range(8))
         r.kill_all()
         r.start()
         sink.start()

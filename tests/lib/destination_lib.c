@@ -124,7 +124,7 @@ static void answer_request(void *arg)
 	assert_int_equal(rw_uncompress(r->body, 1 << 30, &raw, &why), SP_OK);
 	assert_int_equal(rw_count(sp_buf_view(&raw), &t, &why), SP_OK);
 	a.status = a.transport == SHIP_ANSWERED ? f.receive(sp_buf_view(&raw), t.samples) : 0;
-	a.words = sp_str("the words");
+	a.words = sp_str(f.words);
 	f.of_one_sample += t.samples == 1;
 	if (a.status / 100 == 2)
 		f.taken += t.samples;
@@ -384,6 +384,7 @@ int destination_begin(void **state)
 	f.last_call = &f.calls;
 	f.loop = sp_loop_new();
 	f.receive = takes_all;
+	f.words = "the words";
 	f.latency_ms = 1;
 	f.memory = 64 << 20;
 	f.transport = SHIP_ANSWERED;
@@ -410,7 +411,7 @@ int destination_end(void **state)
 {
 	(void)state;
 	destination_stop(f.dest);
-	run_for(5, NULL);
+	run_for(f.latency_ms + 5, NULL);
 	destination_free(&f.dest);
 	for (size_t i = 0; i < f.n_stored; i++)
 		payload_unref(&f.stored[i].payload);

@@ -26,6 +26,7 @@ extern struct destination_fixture {
 
 	/* the receiver */
 	int (*receive)(struct sp_bytes raw, uint32_t samples);
+	const char *words; /* of its answers */
 	int64_t retry_after_ms, latency_ms;
 	enum ship_transport transport;
 	unsigned posts, out, most_out, of_one_sample;

@@ -18,6 +18,8 @@ enum {
 	NORMAL = DELIVERIES * SHARDS, /* requests a minute */
 };
 
+#define BEGIN_MS 1700000000000
+
 static struct {
 	int (*receive)(unsigned series, unsigned minute); /* the answer to this sample alone */
 	bool stores_the_rest;
@@ -25,6 +27,7 @@ static struct {
 	bool arrived[ALL_SERIES][MINUTES];
 	unsigned newest[ALL_SERIES];
 	unsigned good, good_arrived, bad;
+	unsigned restart; /* before this minute */
 	int64_t tokens, filled_ms; /* of the rate limit */
 } m;
 
@@ -85,7 +88,7 @@ static int receive(struct sp_bytes raw, uint32_t samples)
 	for (int pass = 0; pass < 2; pass++)
 		for (struct sp_bytes in = raw; rw_next(&in, &s, &why) == SP_OK;)
 			for (struct sp_bytes rest = s.samples; rw_next_sample(&rest, &v);) {
-				unsigned series = series_of(s.labels), minute = (unsigned)(v.ms / 60000);
+				unsigned series = series_of(s.labels), minute = (unsigned)((v.ms - BEGIN_MS) / 60000);
 				int alone = m.receive(series, minute);
 				if (pass == 0 && alone != 204)
 					status = alone;
@@ -117,28 +120,42 @@ static int sheds_load_at_random(struct sp_bytes raw, uint32_t samples)
 	return random() % 10 < 7 ? (random() % 2 ? 429 : 503) : receive(raw, samples);
 }
 
-/* A share of a delivery. late: one sample in twenty is of some minutes before, of a series that has delivered since. */
-static void share(unsigned minute, unsigned delivery, unsigned shard, bool late)
+enum late {
+	NONE,
+	SOME,	/* one sample in twenty is of some minutes before, of a series that has delivered since */
+	FLOODS, /* every tenth minute begins with forty deliveries that are late, but for series that come with them only */
+};
+
+static bool comes_late_only(unsigned series)
+{
+	return series % 10 == 3;
+}
+
+/* A share of a delivery of this minute, with the data of minute `of`. */
+static void share(unsigned minute, unsigned of, unsigned delivery, unsigned shard, enum late late)
 {
 	struct sp_buf raw = {0};
 	for (unsigned i = 0; i < SERIES; i++) {
-		unsigned series = (delivery * SHARDS + shard) * SERIES + i, at = minute;
+		unsigned series = (delivery * SHARDS + shard) * SERIES + i, at = of;
 		struct sp_buf labels = {0};
 		char name[16];
-		if (late && minute > 8 && (series + minute * 13) % 20 == 0)
+		bool apart = late == FLOODS && comes_late_only(series);
+		if (apart && of == minute)
+			continue;
+		if (late == SOME && minute > 8 && (series + minute * 13) % 20 == 0)
 			at = minute - 2 - series % 5;
 		snprintf(name, sizeof(name), "m%05u", series);
 		uint8_t *to = sp_buf_room(&labels, 64), *end = rw_put_label(to, SP_LIT("__name__"), sp_str(name));
 		labels.n = (size_t)(end - to);
-		rw_add_series(&raw, sp_buf_view(&labels), &(struct rw_sample){(int64_t)at * 60000, 0}, 1);
-		bool bad = m.receive == without_window	    ? at < minute
+		rw_add_series(&raw, sp_buf_view(&labels), &(struct rw_sample){BEGIN_MS + (int64_t)at * 60000, 0}, 1);
+		bool bad = m.receive == without_window	    ? at < minute && !apart
 			   : m.receive == with_short_window ? at + 4 < minute
 							    : m.receive(series, at) != 204;
 		m.bad += bad;
-		m.good += !bad && at == minute; /* late ones may be there already */
+		m.good += !bad && (at == minute || apart); /* late ones may be there already */
 		sp_buf_free(&labels);
 	}
-	commit_raw(shard, &raw, (int64_t)minute * 60000);
+	commit_raw(shard, &raw, BEGIN_MS + (int64_t)minute * 60000);
 }
 
 struct course {
@@ -146,21 +163,31 @@ struct course {
 	unsigned silent;			     /* minutes in which nothing good arrived */
 };
 
-static struct course half_an_hour(int (*receiver)(unsigned series, unsigned minute), bool late)
+static struct course half_an_hour(int (*receiver)(unsigned series, unsigned minute), enum late late)
 {
 	struct course c = {0};
 	m.receive = receiver;
+	f.words = receiver == without_window || receiver == with_short_window ? "out of order sample" : "the limit is reached";
 	for (unsigned minute = 0; minute < MINUTES; minute++) {
 		unsigned before = m.good_arrived;
+		if (minute == m.restart) {
+			assert_true(run_for(60000, all_settled));
+			destination_again();
+		}
+		for (unsigned d = 0; late == FLOODS && minute % 10 == 9 && d < DELIVERIES; d++)
+			for (unsigned shard = 0; shard < SHARDS; shard++)
+				share(minute, minute - 5, d, shard, late);
 		for (unsigned d = 0; d < DELIVERIES; d++) {
 			for (unsigned shard = 0; shard < SHARDS; shard++)
-				share(minute, d, shard, late);
+				share(minute, minute, d, shard, late);
 			run_for(60000 / DELIVERIES, NULL);
 		}
 		c.waiting = f.n_stored - f.settled;
 		c.most_waiting = c.waiting > c.most_waiting ? c.waiting : c.most_waiting;
 		c.waiting_later = minute == MINUTES * 2 / 3 ? c.waiting : c.waiting_later;
 		c.silent += m.good_arrived == before;
+		if (getenv("MODEL_TRACE"))
+			print_message("%2u: arrived %u waiting %zu posts %u dead %u %s\n", minute, m.good_arrived - before, c.waiting, f.posts, (unsigned)f.dead, report().state == 0 ? "" : report().reason);
 	}
 	print_message("%u requests where %u are normal; %u of %u good samples, %u of %u dead; most waiting %zu "
 		      "batches, at the end %zu\n",
@@ -186,7 +213,7 @@ static void receivers_that_take_all_are_normal(void **state)
 {
 	(void)state;
 	f.receive = takes_all;
-	struct course c = half_an_hour(at_its_limit_400, false);
+	struct course c = half_an_hour(at_its_limit_400, NONE);
 	assert_int_equal(f.posts, NORMAL * MINUTES);
 	assert_int_equal(c.waiting, 0);
 }
@@ -198,29 +225,37 @@ static void a_tenant_at_its_limit_400(void **state)
 	f.settings.receiver = (char *)(uintptr_t) "mimir";
 	destination_again();
 	m.stores_the_rest = true;
-	struct course c = half_an_hour(at_its_limit_400, false);
+	struct course c = half_an_hour(at_its_limit_400, NONE);
 	assert_int_equal(m.good_arrived, m.good);
 	assert_int_equal(c.silent, 0);
 	assert_true(c.most_waiting <= NORMAL);
 	assert_true(f.posts <= 3 * NORMAL * MINUTES);
 }
 
-/* Nothing of a request is stored, and it looks like load. */
+/* It looks like load. */
 static void a_tenant_at_its_limit_429(void **state)
 {
 	(void)state;
-	struct course c = half_an_hour(at_its_limit_429, false);
+	struct course c = half_an_hour(at_its_limit_429, NONE);
 	assert_int_equal(m.good_arrived, m.good);
 	assert_int_equal(f.dead, m.bad);
-	assert_true(c.silent <= 12); /* four until it is clear that it is the data, some while 240 series are found */
-	assert_true(c.waiting_later <= NORMAL && c.waiting <= NORMAL);
+	assert_int_equal(c.silent, 0);
+	assert_true(c.most_waiting <= 5 * NORMAL); /* while 240 series are found, each refused alone */
+	assert_int_equal(c.waiting_later, 0);
+	assert_int_equal(c.waiting, 0);
 	assert_true(f.posts <= 3 * NORMAL * MINUTES);
+}
+
+static void a_tenant_at_its_limit_429_that_stores_the_rest(void **state)
+{
+	m.stores_the_rest = true;
+	a_tenant_at_its_limit_429(state);
 }
 
 static void a_limit_that_is_raised(void **state)
 {
 	(void)state;
-	struct course c = half_an_hour(limit_is_raised, false);
+	struct course c = half_an_hour(limit_is_raised, NONE);
 	assert_int_equal(m.good_arrived, m.good); /* from then on all are good, and none dies of the past */
 	assert_int_equal(f.dead, m.bad);
 	assert_int_equal(c.waiting, 0);
@@ -229,7 +264,7 @@ static void a_limit_that_is_raised(void **state)
 static void a_receiver_that_rejects_half_of_all_series(void **state)
 {
 	(void)state;
-	struct course c = half_an_hour(rejects_half, false);
+	struct course c = half_an_hour(rejects_half, NONE);
 	assert_int_equal(m.good_arrived, m.good);
 	assert_int_equal(f.dead, m.bad);
 	assert_true(c.silent <= 5);
@@ -240,17 +275,42 @@ static void a_receiver_that_rejects_half_of_all_series(void **state)
 static void late_samples_without_a_window(void **state)
 {
 	(void)state;
-	struct course c = half_an_hour(without_window, true);
+	struct course c = half_an_hour(without_window, SOME);
 	assert_int_equal(m.good_arrived, m.good);
 	assert_int_equal(f.dead, m.bad);
 	assert_true(c.most_waiting <= NORMAL);
 	assert_true(f.posts <= 3 * NORMAL * MINUTES);
 }
 
+/* Nothing that is good stands behind them for long. */
+static void floods_of_late_samples_without_a_window(void **state)
+{
+	(void)state;
+	struct course c = half_an_hour(without_window, FLOODS);
+	assert_int_equal(m.good_arrived, m.good);
+	assert_int_equal(f.dead, m.bad);
+	assert_int_equal(c.silent, 0);
+	assert_true(c.most_waiting <= 4 * NORMAL);
+	assert_true(f.posts <= 3 * NORMAL * MINUTES);
+}
+
+/* Nobody knows then what was delivered before, and each sample must be tried. */
+static void a_flood_of_late_samples_after_a_restart(void **state)
+{
+	(void)state;
+	m.restart = 9;
+	struct course c = half_an_hour(without_window, FLOODS);
+	assert_true(run_for(600000, all_settled));
+	assert_int_equal(m.good_arrived, m.good);
+	assert_int_equal(f.dead, m.bad);
+	assert_int_equal(c.silent, 0);
+	assert_true(f.posts <= 3 * NORMAL * MINUTES);
+}
+
 static void late_samples_within_a_short_window_are_good(void **state)
 {
 	(void)state;
-	half_an_hour(with_short_window, true);
+	half_an_hour(with_short_window, SOME);
 	assert_true(run_for(60000, all_settled));
 	assert_true(m.bad > 0);
 	assert_in_range(f.dead, m.bad - 8, m.bad); /* a few were just in time */
@@ -261,7 +321,7 @@ static void no_sample_dies_of_a_rate_limit(void **state)
 {
 	(void)state;
 	f.receive = limits_the_rate;
-	half_an_hour(without_window, false);
+	half_an_hour(without_window, NONE);
 	assert_int_equal(f.dead, 0);
 	f.receive = takes_all;
 	assert_true(run_for(600000, all_settled));
@@ -273,7 +333,7 @@ static void no_sample_dies_of_load_that_is_shed(void **state)
 	(void)state;
 	srandom(1);
 	f.receive = sheds_load_at_random;
-	half_an_hour(without_window, false);
+	half_an_hour(without_window, NONE);
 	assert_int_equal(f.dead, 0);
 }
 
@@ -281,8 +341,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, destination_end)
 	const struct CMUnitTest tests[] = {TEST(receivers_that_take_all_are_normal), TEST(a_tenant_at_its_limit_400),
-	    TEST(a_tenant_at_its_limit_429), TEST(a_limit_that_is_raised),
-	    TEST(a_receiver_that_rejects_half_of_all_series), TEST(late_samples_without_a_window),
+	    TEST(a_tenant_at_its_limit_429), TEST(a_tenant_at_its_limit_429_that_stores_the_rest), TEST(a_limit_that_is_raised),
+	    TEST(a_receiver_that_rejects_half_of_all_series), TEST(late_samples_without_a_window), TEST(floods_of_late_samples_without_a_window), TEST(a_flood_of_late_samples_after_a_restart),
 	    TEST(late_samples_within_a_short_window_are_good), TEST(no_sample_dies_of_a_rate_limit),
 	    TEST(no_sample_dies_of_load_that_is_shed)};
 	sp_log_init("test", -1, SP_LOG_ERROR, SP_LOG_TEXT);
