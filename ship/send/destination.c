@@ -111,10 +111,10 @@ void destination_refuses(struct destination *d, bool refuses)
 	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), refuses);
 }
 
-/* Late samples in a row look as if all were refused. */
+/* Late samples in a row look as if all were refused. True: an answer is due that may tell. */
 static bool ask_witness(struct destination *d, struct shard *blind)
 {
-	if (!blind->busy && shard_send_repeat(blind))
+	if (blind->busy || shard_send_repeat(blind))
 		return true;
 	for (size_t i = 0; i < d->n_shards && witness_is_promising(d); i++)
 		if (d->shards[i] && !d->shards[i]->busy && shard_send_witness(d->shards[i]))
@@ -130,7 +130,7 @@ static void pause_if_all_is_refused(struct destination *d)
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i] && d->shards[i]->blind)
 			blind = d->shards[i];
-	if (d->refused_in_a_row < REFUSED_IN_A_ROW || !blind || d->health.state != HEALTH_OK || ask_witness(d, blind))
+	if (d->refused_in_a_row < REFUSED_IN_A_ROW || !blind || d->health.state != HEALTH_OK || d->stopping || ask_witness(d, blind))
 		return;
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i])
