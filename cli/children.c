@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -63,32 +62,14 @@ static void start(void *arg);
 
 /* ---- views ---- */
 
-static int view_fd(void)
-{
-	return memfd_create("standpipe-view", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-}
-
-static enum sp_status make_view(const struct conf *c, enum sp_role role, struct sp_buf *out, struct sp_why *why)
-{
-	int fd = view_fd();
-	enum sp_status status = fd < 0 ? sp_fail(why, SP_IO, "memfd_create: %s", strerror(errno)) : conf_write_view(c, role, fd, why);
-	off_t n = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-	uint8_t *room = status == SP_OK ? sp_buf_room(out, (size_t)n + 1) : NULL;
-	if (room && pread(fd, room, (size_t)n, 0) == n)
-		out->n = (size_t)n;
-	else if (status == SP_OK)
-		status = sp_fail(why, SP_IO, "the view of a role cannot be read back");
-	if (fd >= 0)
-		close(fd);
-	return status;
-}
-
 static enum sp_status make_views(const struct conf *c, struct sp_buf views[ROLES], struct sp_why *why)
 {
-	enum sp_status status = SP_OK;
-	for (int r = 0; r < ROLES && status == SP_OK; r++)
-		status = make_view(c, roles[r].role, &views[r], why);
-	return status;
+	bool ok = true;
+	for (int r = 0; r < ROLES; r++) {
+		conf_write_view(c, roles[r].role, &views[r]);
+		ok &= sp_buf_ok(&views[r]);
+	}
+	return ok ? SP_OK : sp_fail(why, SP_NO_MEM, "no memory for the views of the configuration");
 }
 
 /* A view is NUL-terminated triples: path, value, origin. Another origin alone (a line was added above) is no change. */
@@ -102,18 +83,6 @@ static bool is_same_part(struct sp_bytes a, struct sp_bytes b)
 		b = sp_bytes(b.p + in_b, b.n - in_b);
 	}
 	return a.n == b.n;
-}
-
-/* The view again, on a descriptor that nobody can change any more. */
-static int sealed_copy(struct sp_bytes view)
-{
-	int fd = view_fd();
-	if (fd >= 0 && (write(fd, view.p, view.n) != (ssize_t)view.n || lseek(fd, 0, SEEK_SET) != 0 ||
-			       fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
 }
 
 /* ---- starting ---- */
@@ -194,7 +163,7 @@ static void start(void *arg)
 	char worker[16], *path = sp_asprintf("%s/standpipe-%s", c->all->libexec, roles[c->role].name);
 	const char *again = c->again ? "--again" : NULL;
 	const char *argv[] = {path, "--view-fd", "3", c->worker >= 0 ? "--worker" : again, c->worker >= 0 ? worker : NULL, NULL};
-	int view = sealed_copy(sp_buf_view(&c->all->views[c->role]));
+	int view = conf_open_view(sp_buf_view(&c->all->views[c->role]));
 	snprintf(worker, sizeof worker, "%d", c->worker);
 	char **env = make_environment(c);
 	c->started = sp_mono_now();

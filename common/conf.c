@@ -341,33 +341,27 @@ static bool is_for(const struct conf *c, const struct conf_entry *e, enum sp_rol
 }
 
 /* A view is NUL-terminated triples: path, kind and value, origin. */
-enum sp_status conf_write_view(const struct conf *c, enum sp_role role, int fd, struct sp_why *why)
+void conf_write_view(const struct conf *c, enum sp_role role, struct sp_buf *out)
 {
-	struct sp_buf out = {0};
 	for (size_t i = 0; i < c->n; i++) {
 		const struct conf_entry *e = &c->entries[i];
 		if (!is_for(c, e, role))
 			continue;
-		sp_buf_add(&out, sp_bytes(e->path, strlen(e->path) + 1));
-		sp_buf_u8(&out, (uint8_t)e->kind);
-		sp_buf_add(&out, sp_bytes(e->value, strlen(e->value) + 1));
-		sp_buf_add(&out, sp_bytes(e->origin, strlen(e->origin) + 1));
+		sp_buf_add(out, sp_bytes(e->path, strlen(e->path) + 1));
+		sp_buf_u8(out, (uint8_t)e->kind);
+		sp_buf_add(out, sp_bytes(e->value, strlen(e->value) + 1));
+		sp_buf_add(out, sp_bytes(e->origin, strlen(e->origin) + 1));
 	}
-	enum sp_status status =
-	    sp_buf_ok(&out) ? SP_OK : sp_fail(why, SP_NO_MEM, "no memory for a view of the configuration");
-	for (size_t at = 0; status == SP_OK && at < out.n;) {
-		ssize_t put_n = write(fd, out.p + at, out.n - at);
-		if (put_n > 0)
-			at += (size_t)put_n;
-		else if (errno != EINTR)
-			status = sp_fail(why, SP_IO, "cannot write a view of the configuration: %s", strerror(errno));
-	}
-	sp_buf_free(&out);
-	if (status != SP_OK)
-		return status;
-	/* Sealed when it is a memfd: nobody changes it under the child. Other descriptors (tests) do without. */
-	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-	return SP_OK;
+}
+
+int conf_open_view(struct sp_bytes view)
+{
+	int fd = memfd_create("standpipe-view", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || (write(fd, view.p, view.n) == (ssize_t)view.n && lseek(fd, 0, SEEK_SET) == 0 &&
+			      fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 enum sp_status conf_read_view(struct conf *c, int fd, struct sp_why *why)

@@ -28,8 +28,10 @@ SP_CHECKED enum sp_status conf_read_env(struct conf *c, char *const *environ_, s
 #define CONF_USUAL_PATH "/etc/standpipe/standpipe.yaml"
 /* Both: config_path, else $STANDPIPE_CONFIG, else CONF_USUAL_PATH when it is there; then the environment. */
 SP_CHECKED enum sp_status conf_read_usual(struct conf *c, const char *config_path, struct sp_why *why);
-/* A view: only what `role` needs, as text on a descriptor; conf_read_view takes it in again (origins kept for messages). */
-SP_CHECKED enum sp_status conf_write_view(const struct conf *c, enum sp_role role, int fd, struct sp_why *why);
+/* A view: only what `role` needs; conf_read_view takes it in again in another process (origins kept for messages). */
+void conf_write_view(const struct conf *c, enum sp_role role, struct sp_buf *out);
+/* The view on a descriptor, which nobody can change any more; -1: errno says why. */
+int conf_open_view(struct sp_bytes view);
 SP_CHECKED enum sp_status conf_read_view(struct conf *c, int fd, struct sp_why *why);
 /* One override, as from a command line: "spool.dir", "/tmp/x". */
 void conf_set(struct conf *c, const char *path, const char *value, const char *origin);

@@ -6,8 +6,7 @@
 #ifndef SHIP_EDIT_H
 #define SHIP_EDIT_H
 
-#include "ship/spool/pick.h"
-#include "ship/spool/spool.h"
+#include "ship/spool/inspect.h"
 
 enum edit_verb { EDIT_PURGE, EDIT_REPLAY /* of dead letters */ };
 

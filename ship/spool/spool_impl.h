@@ -78,6 +78,10 @@ struct spool {
 	} tx;
 };
 
+/* spool_open.c: a file in the spool's directory. */
+#define SPOOL_PATH_BYTES 4096
+const char *spool_path(const struct spool *sp, const char *name, char out[SPOOL_PATH_BYTES]);
+
 /* spool_dest.c */
 #define DEST_ID_MAX 200000 /* destinations and lanes that ever had data */
 #define DEST_NAME_BYTES 256

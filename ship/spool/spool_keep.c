@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define RESERVE "reserve" /* a file of bytes for nothing else */
 #define RESERVE_BYTES (2 * DB_WAL_MAX_BYTES) /* a full log, the checkpoint of it, and what settling adds */
 #define RESERVE_PART 8                       /* at most this part of a small volume */
 #define LEDGER_ROWS_PER_STEP 1000
@@ -24,17 +25,11 @@
 
 /* ---- the disk ---- */
 
-static void reserve_path(const struct spool *sp, char *out, size_t n)
-{
-	snprintf(out, n, "%s/reserve", sp->dir);
-}
-
 static void reserve_make(struct spool *sp)
 {
-	char path[4096];
-	reserve_path(sp, path, sizeof path);
+	char path[SPOOL_PATH_BYTES];
 	uint64_t size = sp->volume_bytes / RESERVE_PART < RESERVE_BYTES ? sp->volume_bytes / RESERVE_PART : RESERVE_BYTES;
-	if (access(path, F_OK) == 0 || sp->free_bytes < sp->min_free_bytes + size)
+	if (access(spool_path(sp, RESERVE, path), F_OK) == 0 || sp->free_bytes < sp->min_free_bytes + size)
 		return;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -47,9 +42,8 @@ static void reserve_make(struct spool *sp)
 
 static bool drop_reserve(struct spool *sp)
 {
-	char path[4096];
-	reserve_path(sp, path, sizeof path);
-	return unlink(path) == 0;
+	char path[SPOOL_PATH_BYTES];
+	return unlink(spool_path(sp, RESERVE, path)) == 0;
 }
 
 bool spool_make_way(struct spool *sp)

@@ -54,12 +54,17 @@ static const char *const schema_steps[] = {
 
 /* ---- the directory ---- */
 
+const char *spool_path(const struct spool *sp, const char *name, char out[SPOOL_PATH_BYTES])
+{
+	snprintf(out, SPOOL_PATH_BYTES, "%s/%s", sp->dir, name);
+	return out;
+}
+
 /* One process at a time, also between those that read. */
 static enum sp_status take_lock(struct spool *sp, struct sp_why *why)
 {
-	char path[4096];
-	snprintf(path, sizeof path, "%s/lock", sp->dir);
-	sp->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char path[SPOOL_PATH_BYTES];
+	sp->lock_fd = open(spool_path(sp, "lock", path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (sp->lock_fd < 0)
 		return sp_fail(why, SP_IO, "%s: %s", path, strerror(errno));
 	if (flock(sp->lock_fd, LOCK_EX | LOCK_NB) != 0)
@@ -290,16 +295,12 @@ static enum sp_status load(struct spool *sp, struct sp_why *why)
 
 /* ---- damage that was met while running ---- */
 
-static void damage_path(const struct spool *sp, char *out, size_t n)
-{
-	snprintf(out, n, "%s/damaged", sp->dir);
-}
+#define DAMAGED "damaged" /* a file with a line for each time */
 
 void spool_note_damage(const struct spool *sp, const struct sp_why *why)
 {
-	char path[4096];
-	damage_path(sp, path, sizeof path);
-	FILE *f = fopen(path, "a");
+	char path[SPOOL_PATH_BYTES];
+	FILE *f = fopen(spool_path(sp, DAMAGED, path), "a");
 	if (!f)
 		return;
 	fprintf(f, "%s\n", why->text);
@@ -308,17 +309,15 @@ void spool_note_damage(const struct spool *sp, const struct sp_why *why)
 
 static void forget_damage(const struct spool *sp)
 {
-	char path[4096];
-	damage_path(sp, path, sizeof path);
-	unlink(path);
+	char path[SPOOL_PATH_BYTES];
+	unlink(spool_path(sp, DAMAGED, path));
 }
 
 static enum sp_status check_noted_damage(const struct spool *sp, struct sp_why *why)
 {
-	char path[4096], line[sizeof why->text] = "";
+	char path[SPOOL_PATH_BYTES], line[sizeof why->text] = "";
 	int times = 0;
-	damage_path(sp, path, sizeof path);
-	FILE *f = fopen(path, "r");
+	FILE *f = fopen(spool_path(sp, DAMAGED, path), "r");
 	while (f && fgets(line, sizeof line, f))
 		times++;
 	if (f)
@@ -377,7 +376,7 @@ enum sp_status spool_exists(const struct settings *s, struct sp_why *why)
 
 static enum sp_status open_files(struct spool *sp, const struct settings *s, struct sp_why *why)
 {
-	char path[4096];
+	char path[SPOOL_PATH_BYTES];
 	if (!sp->read_only && mkdir(sp->dir, 0700) != 0 && errno != EEXIST)
 		return sp_fail(why, SP_IO, "%s: %s", sp->dir, strerror(errno));
 	const char *fs = s->spool_allow_volatile || sp->read_only ? NULL : volatile_fs(sp->dir);
@@ -385,15 +384,12 @@ static enum sp_status open_files(struct spool *sp, const struct settings *s, str
 		return sp_fail(why, SP_CONFIG,
 			"spool.dir %s lies on %s, where what was answered 200 could be lost; give it a volume (or set spool.allow_volatile for a test)",
 			sp->dir, fs);
-	enum sp_status status = SP_OK;
-	snprintf(path, sizeof path, "%s/spool.db", sp->dir);
-	if (status == SP_OK && sp->read_only)
-		status = spool_exists(s, why);
+	enum sp_status status = sp->read_only ? spool_exists(s, why) : SP_OK;
 	if (status == SP_OK)
 		status = take_lock(sp, why);
 	if (status == SP_OK)
-		status = db_open(path, sp->max_bytes + sp->quarantine.max_bytes + sp->dead.max_bytes + SETTLING_EXTRA_BYTES,
-			sp->read_only, &sp->db, why);
+		status = db_open(spool_path(sp, "spool.db", path),
+			sp->max_bytes + sp->quarantine.max_bytes + sp->dead.max_bytes + SETTLING_EXTRA_BYTES, sp->read_only, &sp->db, why);
 	if (status == SP_OK && !sp->read_only)
 		status = check_noted_damage(sp, why);
 	return status == SP_OK ? migrate(sp, why) : status;
