@@ -118,10 +118,7 @@ static void post(struct stream *s)
 
 static void count_latency(struct sender *d, double ms)
 {
-	if (d->n_latencies == d->cap_latencies) {
-		d->cap_latencies = d->cap_latencies ? 2 * d->cap_latencies : 1024;
-		d->latencies_ms = sp_realloc(d->latencies_ms, d->cap_latencies * sizeof *d->latencies_ms);
-	}
+	d->latencies_ms = sp_grow(d->latencies_ms, d->n_latencies, &d->cap_latencies, sizeof *d->latencies_ms);
 	d->latencies_ms[d->n_latencies++] = ms;
 }
 

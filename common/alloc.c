@@ -39,6 +39,14 @@ void *sp_realloc(void *p, size_t n)
 	return p;
 }
 
+void *sp_grow(void *array, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return array;
+	*cap = *cap ? 2 * *cap : 16;
+	return sp_realloc(array, *cap * size);
+}
+
 char *sp_strdup(const char *s)
 {
 	return sp_strndup(s, strlen(s));

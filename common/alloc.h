@@ -13,6 +13,8 @@
 
 void *sp_alloc(size_t n); /* zeroed; never NULL */
 void *sp_realloc(void *p, size_t n); /* never NULL */
+/* A growing array's step: room for one more element of `size` bytes than the n that are used; never NULL. */
+void *sp_grow(void *array, size_t n, size_t *cap, size_t size);
 char *sp_strdup(const char *s);
 char *sp_strndup(const void *p, size_t n); /* adds the NUL */
 char *sp_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -58,10 +58,7 @@ void relabel_put(struct relabel_set *set, struct sp_bytes name, struct sp_bytes 
 	} else if (is_there) {
 		memmove(&set->v[i], &set->v[i + 1], (--set->n - i) * sizeof(*set->v));
 	} else if (value.n) {
-		if (set->n == set->cap) {
-			set->cap = set->cap ? 2 * set->cap : 64;
-			set->v = sp_realloc(set->v, set->cap * sizeof(*set->v));
-		}
+		set->v = sp_grow(set->v, set->n, &set->cap, sizeof(*set->v));
 		memmove(&set->v[i + 1], &set->v[i], (set->n++ - i) * sizeof(*set->v));
 		set->v[i] = (struct rw_label){name, value};
 	}

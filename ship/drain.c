@@ -9,7 +9,7 @@
 struct drain {
 	struct sp_loop *loop;
 	struct writer *writer;
-	const struct settings *settings;
+	const struct senders *senders;
 	struct sp_timer timer;
 	struct sp_mono began;
 	int64_t timeout_ms;
@@ -17,22 +17,11 @@ struct drain {
 	void *arg;
 };
 
-/* Lanes are named DESTINATION/LANE; those of a destination that has none now are nobody's. */
-static bool is_configured(const struct drain *d, uint32_t dest)
-{
-	const char *name = writer_dest_name(d->writer, dest);
-	size_t n = strcspn(name, "/");
-	for (size_t i = 0; i < d->settings->n_dests; i++)
-		if (strncmp(d->settings->dests[i].name, name, n) == 0 && d->settings->dests[i].name[n] == '\0')
-			return name[n] == '\0' || d->settings->dests[i].lanes_by;
-	return false;
-}
-
 static uint64_t waiting(const struct drain *d, bool configured)
 {
 	uint64_t n = 0;
 	for (uint32_t dest = 1; dest <= writer_max_dest_id(d->writer); dest++)
-		if (is_configured(d, dest) == configured)
+		if (senders_serve(d->senders, dest) == configured)
 			n += writer_totals(d->writer, dest).spooled;
 	return n;
 }
@@ -46,13 +35,13 @@ static void look(void *arg)
 		sp_timer_set(d->loop, &d->timer, LOOK_MS, look, d);
 }
 
-enum sp_status drain_new(struct sp_loop *l, struct writer *w, const struct settings *s, int64_t timeout_ms, void (*over)(void *arg),
+enum sp_status drain_new(struct sp_loop *l, struct writer *w, const struct senders *senders, int64_t timeout_ms, void (*over)(void *arg),
     void *arg, struct drain **out, struct sp_why *why)
 {
 	if (writer_spool_is_new(w))
 		return sp_fail(why, SP_IO, "the spool is damaged: it was set aside, and nothing of it is sent");
 	struct drain *d = sp_new(struct drain);
-	*d = (struct drain){.loop = l, .writer = w, .settings = s, .began = sp_mono_now(), .timeout_ms = timeout_ms, .over = over, .arg = arg};
+	*d = (struct drain){.loop = l, .writer = w, .senders = senders, .began = sp_mono_now(), .timeout_ms = timeout_ms, .over = over, .arg = arg};
 	sp_timer_set(l, &d->timer, 0, look, d);
 	*out = d;
 	return SP_OK;
@@ -75,7 +64,7 @@ int drain_result(const struct drain *d)
 		if (samples)
 			sp_log(SP_LOG_WARN, "ship.not_drained", sp_f_str("destination", writer_dest_name(d->writer, dest)),
 			    sp_f_u64("samples", samples),
-			    sp_f_str("msg", is_configured(d, dest) ? "it did not take all of them in time"
+			    sp_f_str("msg", senders_serve(d->senders, dest) ? "it did not take all of them in time"
 								   : "the configuration has no such destination"),
 			    SP_LOG_END);
 	}

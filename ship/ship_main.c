@@ -160,10 +160,10 @@ static enum sp_status ship_open(struct ship *s, struct sp_why *why)
 		status = sp_mkdirs(s->settings->runtime_dir, why);
 	if (status == SP_OK)
 		status = writer_open(s->loop, s->settings, &s->writer, why);
-	if (status == SP_OK && s->drain_ms)
-		status = drain_new(s->loop, s->writer, s->settings, s->drain_ms, on_stop, s, &s->drain, why);
 	if (status == SP_OK)
 		status = senders_new(s->loop, s->writer, s->settings, &s->senders, why);
+	if (status == SP_OK && s->drain_ms)
+		status = drain_new(s->loop, s->writer, s->senders, s->drain_ms, on_stop, s, &s->drain, why);
 	if (status == SP_OK && !s->drain_ms)
 		status = intake_new(s->loop, s->zmq, s->settings, s->writer, &s->intake, why);
 	if (status == SP_OK && !s->drain_ms)
@@ -202,18 +202,6 @@ static void ship_close(struct ship *s)
 	settings_free(&s->settings);
 }
 
-static int exit_code(enum sp_status status)
-{
-	switch (status) {
-	case SP_CONFIG:
-		return SP_EXIT_CONFIG;
-	case SP_LOCKED:
-		return SP_EXIT_LOCKED;
-	default:
-		return SP_EXIT_STORAGE;
-	}
-}
-
 static int run(struct settings *settings, struct keys_dir *keys, int64_t drain_ms)
 {
 	struct ship s = {.settings = settings, .keys = keys, .loop = sp_loop_new(), .zmq = zmq_ctx_new(),
@@ -233,7 +221,11 @@ static int run(struct settings *settings, struct keys_dir *keys, int64_t drain_m
 		sp_log(SP_LOG_ERROR, "ship.cannot_start", sp_f_str("reason", sp_status_name(status)),
 		    sp_f_str("msg", why.text), SP_LOG_END);
 	}
-	int result = status != SP_OK ? exit_code(status) : s.drain ? drain_result(s.drain) : SP_EXIT_OK;
+	int result = status == SP_CONFIG   ? SP_EXIT_CONFIG
+		     : status == SP_LOCKED ? SP_EXIT_LOCKED
+		     : status != SP_OK	   ? SP_EXIT_STORAGE
+		     : s.drain		   ? drain_result(s.drain)
+					   : SP_EXIT_OK;
 	ship_close(&s);
 	return result;
 }

@@ -68,6 +68,11 @@ static size_t place_of(const struct senders *s, const char *name)
 	return i;
 }
 
+bool senders_serve(const struct senders *s, uint32_t dest)
+{
+	return place_of(s, writer_dest_name(s->writer, dest)) < s->settings->n_dests;
+}
+
 /* NULL: nobody sends it. A lane is made when there is something to send for the first time. */
 static struct destination *sender_of(struct senders *s, uint32_t id)
 {
@@ -343,7 +348,6 @@ static json_t *row_json(const struct senders *s, const struct destination_report
 {
 	const struct writer_totals now = writer_totals(s->writer, r->id), *t = &now;
 	const char *slash = strchr(r->name, '/');
-	bool balanced = t->accepted == t->delivered + t->spooled + t->dead_lettered + t->expired + t->dropped + t->merged;
 	return json_pack("{ss ss? ss ss si ss sI so sb ss? ss? sI sI sI sI sb so so sI sI sI sI sI sI sb sI}", "name", r->name, "lane",
 	    slash ? slash + 1 : NULL, "state", state, "reason",
 	    r->reason, "http_status", r->http_status, "answer", r->answer, "since_ms", (json_int_t)r->since_wall_ms, "next_probe_in_ms",
@@ -354,7 +358,7 @@ static json_t *row_json(const struct senders *s, const struct destination_report
 	    or_null(t->oldest_ms), "oldest_age_ms", or_null(t->oldest_ms ? sp_wall_ms() - t->oldest_ms : 0), "accepted",
 	    (json_int_t)t->accepted, "delivered", (json_int_t)t->delivered, "dead_lettered",
 	    (json_int_t)t->dead_lettered, "expired", (json_int_t)t->expired, "dropped", (json_int_t)t->dropped,
-	    "merged", (json_int_t)t->merged, "balanced", (int)balanced, "active_series",
+	    "merged", (json_int_t)t->merged, "balanced", (int)writer_totals_balance(t), "active_series",
 	    (json_int_t)(s->active ? active_series(s->active, r->id) : 0));
 }
 
@@ -368,7 +372,7 @@ static json_t *status_row(const struct senders *s, uint32_t id)
 		destination_report(d, &r);
 		return row_json(s, &r, health_state_name(r.state));
 	}
-	if (place_of(s, r.name) == s->settings->n_dests) {
+	if (!senders_serve(s, id)) {
 		r.reason = "not_configured";
 		return t.spooled + t.dead_lettered ? row_json(s, &r, "removed") : NULL;
 	}

@@ -16,6 +16,8 @@ SP_CHECKED enum sp_status senders_new(
 /* Ends the requests that are out; senders_free when the writer is closed. */
 void senders_close(struct senders *s);
 void senders_free(struct senders **s);
+/* Does the configuration have this destination, or the one that this lane is of? */
+bool senders_serve(const struct senders *s, uint32_t dest);
 /* Begins with what the spool holds. */
 void senders_start(struct senders *s);
 /* A delivery of this stream is about to be stored. A destination of logz.io that was given no address takes the listener

@@ -172,17 +172,9 @@ enum sp_status spool_end(struct spool *sp, struct sp_why *why)
 	return status;
 }
 
-static void *tx_room(void *array, size_t used, size_t *cap, size_t size)
-{
-	if (used < *cap)
-		return array;
-	*cap = *cap ? 2 * *cap : 64;
-	return sp_realloc(array, *cap * size);
-}
-
 static uint64_t tx_ref(struct spool *sp, uint64_t payload, int32_t by)
 {
-	sp->tx.refs = tx_room(sp->tx.refs, sp->tx.n_refs, &sp->tx.cap_refs, sizeof *sp->tx.refs);
+	sp->tx.refs = sp_grow(sp->tx.refs, sp->tx.n_refs, &sp->tx.cap_refs, sizeof *sp->tx.refs);
 	sp->tx.refs[sp->tx.n_refs++] = (struct ref_change){payload, by};
 	return spool_ref(sp, payload, by);
 }
@@ -378,7 +370,7 @@ static void remember_key(struct spool *sp, const uint8_t key[LEDGER_KEY_BYTES])
 {
 	db_run(sp->db, "INSERT INTO accepted(key, at_s) VALUES (?1, ?2)",
 		DB_ARGS(db_blob(sp_bytes(key, LEDGER_KEY_BYTES)), db_int(sp_wall_ms() / 1000)));
-	sp->tx.keys = tx_room(sp->tx.keys, sp->tx.n_keys, &sp->tx.cap_keys, sizeof *sp->tx.keys);
+	sp->tx.keys = sp_grow(sp->tx.keys, sp->tx.n_keys, &sp->tx.cap_keys, sizeof *sp->tx.keys);
 	memcpy(sp->tx.keys[sp->tx.n_keys++], key, LEDGER_KEY_BYTES);
 }
 

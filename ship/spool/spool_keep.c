@@ -214,8 +214,7 @@ enum sp_status spool_check_books(struct spool *sp, uint32_t *dest, struct sp_why
 		int64_t counted = (int64_t)t->spooled;
 		if (t->batches <= BOOKS_SCAN_MAX_BATCHES)
 			counted = db_number(sp->db, "SELECT sum(samples) FROM batch WHERE dest = ?1", DB_ARGS(db_int(d)));
-		if (t->accepted != t->delivered + t->spooled + t->dead_lettered + t->expired + t->dropped + t->merged ||
-			(uint64_t)counted != t->spooled)
+		if (!writer_totals_balance(t) || (uint64_t)counted != t->spooled)
 			wrong = d;
 	}
 	enum sp_status status = db_end(sp->db, why);

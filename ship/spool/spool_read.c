@@ -7,25 +7,25 @@
 
 /* ---- setting aside ---- */
 
-static void batches_of_payload(struct spool *sp, uint64_t payload, struct batch **out, uint32_t **out_crcs, size_t *n)
+struct row {
+	struct batch batch;
+	uint32_t crc; /* of its slice */
+};
+
+static struct row *batches_of_payload(struct spool *sp, uint64_t payload, size_t *n)
 {
+	struct row *rows = NULL, row;
 	size_t cap = 0;
-	struct batch b;
-	uint32_t crc;
 	/* Reads the whole table: this happens once per damaged row, and an index would cost every delivery. */
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT " BATCH_COLUMNS " FROM batch WHERE payload = ?1", DB_ARGS(db_int((int64_t)payload)));
-	while (db_next(sp->db, st)) {
-		if (!batch_from_row(sp, st, &b, &crc))
+	for (*n = 0; db_next(sp->db, st);) {
+		if (!batch_from_row(sp, st, &row.batch, &row.crc))
 			continue; /* spool_list finds it when its turn comes */
-		if (*n == cap) {
-			cap = cap ? 2 * cap : 16;
-			*out = sp_realloc(*out, cap * sizeof **out);
-			*out_crcs = sp_realloc(*out_crcs, cap * sizeof **out_crcs);
-		}
-		(*out)[*n] = b;
-		(*out_crcs)[(*n)++] = crc;
+		rows = sp_grow(rows, *n, &cap, sizeof *rows);
+		rows[(*n)++] = row;
 	}
+	return rows;
 }
 
 /* A batch becomes one dead letter with whatever bytes of it there are. */
@@ -63,22 +63,20 @@ static bool payload_bytes(struct spool *sp, uint64_t payload, struct sp_buf *out
 enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *reason, struct sp_why *why)
 {
 	struct sp_buf body = {0};
-	struct batch *batches = NULL;
-	uint32_t *crcs = NULL;
-	size_t n = 0, n_info;
+	size_t n, n_info;
 	bool found;
 	(void)payload_bytes(sp, payload, &body, &n_info, &found);
 	body.n -= n_info;
-	batches_of_payload(sp, payload, &batches, &crcs, &n);
+	struct row *rows = batches_of_payload(sp, payload, &n);
 	enum sp_status status = db_end(sp->db, why);
 	if (status == SP_OK)
 		spool_begin(sp);
 	for (size_t i = 0; i < n && status == SP_OK; i++) {
-		struct batch *b = &batches[i];
+		struct batch *b = &rows[i].batch;
 		struct sp_bytes slice = {NULL, 0};
 		if (b->off <= body.n && b->len <= body.n - b->off)
 			slice = sp_bytes(body.p + b->off, b->len);
-		bool intact = slice.p && sp_crc32c(0, slice.p, slice.n) == crcs[i];
+		bool intact = slice.p && sp_crc32c(0, slice.p, slice.n) == rows[i].crc;
 		if (!found) /* a row that cannot be read cannot be removed either */
 			b->payload = 0;
 		batch_bury(sp, b, reason, slice, intact ? SLICE_INTACT : "these bytes are damaged or incomplete");
@@ -87,8 +85,7 @@ enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, const char *r
 		status = spool_end(sp, why);
 	if (status == SP_OK)
 		sp->damaged_rows += n;
-	sp_free(batches);
-	sp_free(crcs);
+	sp_free(rows);
 	sp_buf_free(&body);
 	return status;
 }

@@ -292,10 +292,7 @@ void writer_store(struct writer *w, struct store_request *r)
 		op->bytes += r->groups[i].n;
 	for (size_t i = 0; i < r->n_quarantine; i++)
 		op->bytes += r->quarantine[i].bytes.n;
-	if (w->n_pending == w->cap_pending) {
-		w->cap_pending = w->cap_pending ? 2 * w->cap_pending : 64;
-		w->pending = sp_realloc(w->pending, w->cap_pending * sizeof(struct store_request *));
-	}
+	w->pending = sp_grow(w->pending, w->n_pending, &w->cap_pending, sizeof(struct store_request *));
 	w->pending[w->n_pending++] = r;
 	put(w, op);
 }

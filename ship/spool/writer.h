@@ -77,6 +77,12 @@ struct writer_totals { /* P2, per destination, as of the last commit */
 	bool full;
 };
 
+/* P2's equation. */
+static inline bool writer_totals_balance(const struct writer_totals *t)
+{
+	return t->accepted == t->delivered + t->spooled + t->dead_lettered + t->expired + t->dropped + t->merged;
+}
+
 /* Opens (or makes) the spool; blocks until recovered. The settings must outlive the writer. */
 SP_CHECKED enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct writer **out, struct sp_why *why);
 /* Commits what waits, checkpoints, closes. */

@@ -41,10 +41,7 @@ void op_forget_made(struct op *op)
 static void batch_made(void *arg, const struct batch *b, const struct store_group *g)
 {
 	struct op *op = arg;
-	if (op->n_made == op->cap_made) {
-		op->cap_made = op->cap_made ? 2 * op->cap_made : 8;
-		op->made = sp_realloc(op->made, op->cap_made * sizeof *op->made);
-	}
+	op->made = sp_grow(op->made, op->n_made, &op->cap_made, sizeof *op->made);
 	struct payload *p = NULL;
 	if (op->n_made && op->made[op->n_made - 1].batch.payload == b->payload) {
 		p = op->made[op->n_made - 1].payload;
