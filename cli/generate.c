@@ -3,7 +3,9 @@
 #include "proto/known.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define MINUTE_MS 60000
 
@@ -123,33 +125,17 @@ size_t generate_sent(const struct generate *g, size_t series, int64_t minute, st
 
 void generate_expected(struct sp_buf *out, const struct cloudwatch_point *p)
 {
-	sp_buf_str(out, "{\"namespace\":");
-	sp_buf_json(out, sp_str(p->ns));
-	sp_buf_str(out, ",\"metric\":");
-	sp_buf_json(out, sp_str(p->metric));
-	sp_buf_str(out, ",\"dims\":[");
-	for (size_t i = 0; i < p->n_dims; i++) {
-		sp_buf_str(out, i ? ",[" : "[");
-		sp_buf_json(out, sp_str(p->dim_names[i]));
-		sp_buf_u8(out, ',');
-		sp_buf_json(out, sp_str(p->dim_values[i]));
-		sp_buf_u8(out, ']');
-	}
-	sp_buf_printf(out,
-		"],\"account\":\"%s\",\"region\":\"%s\",\"unit\":\"%s\",\"start_ms\":%" PRId64 ",\"end_ms\":%" PRId64 ",\"count\":%" PRIu64 ",\"sum\":",
-		p->account, p->region, p->unit, p->start_ms, p->start_ms + MINUTE_MS, p->count);
-	sp_buf_double(out, p->sum);
-	sp_buf_str(out, ",\"min\":");
-	sp_buf_double(out, p->min);
-	sp_buf_str(out, ",\"max\":");
-	sp_buf_double(out, p->max);
-	sp_buf_str(out, ",\"quantiles\":[");
-	for (size_t i = 0; i < p->n_quantiles; i++) {
-		sp_buf_str(out, i ? ",[" : "[");
-		sp_buf_double(out, p->quantiles[i][0]);
-		sp_buf_u8(out, ',');
-		sp_buf_double(out, p->quantiles[i][1]);
-		sp_buf_u8(out, ']');
-	}
-	sp_buf_str(out, "]}\n");
+	json_t *dims = json_array(), *quantiles = json_array();
+	for (size_t i = 0; i < p->n_dims; i++)
+		json_array_append_new(dims, json_pack("[ss]", p->dim_names[i], p->dim_values[i]));
+	for (size_t i = 0; i < p->n_quantiles; i++)
+		json_array_append_new(quantiles, json_pack("[ff]", p->quantiles[i][0], p->quantiles[i][1]));
+	json_t *o = json_pack("{ss ss so ss ss ss sI sI sI sf sf sf so}", "namespace", p->ns, "metric", p->metric, "dims", dims, "account",
+		p->account, "region", p->region, "unit", p->unit, "start_ms", (json_int_t)p->start_ms, "end_ms",
+		(json_int_t)(p->start_ms + MINUTE_MS), "count", (json_int_t)p->count, "sum", p->sum, "min", p->min, "max", p->max, "quantiles",
+		quantiles);
+	char *text = json_dumps(o, JSON_COMPACT);
+	sp_buf_printf(out, "%s\n", text ? text : "");
+	free(text); /* jansson's */
+	json_decref(o);
 }

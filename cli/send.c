@@ -28,8 +28,6 @@ struct stream {
 	unsigned attempts;
 	int64_t began_us, first_try_ms, not_before_ms;
 	struct sp_buf answer;
-	bool has_length;
-	char encoding[32];
 };
 
 struct sender {
@@ -72,16 +70,6 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-static size_t take_header(char *data, size_t size, size_t n, void *arg)
-{
-	struct stream *s = arg;
-	if (size * n > 15 && strncasecmp(data, "content-length:", 15) == 0)
-		s->has_length = true;
-	if (size * n > 17 && strncasecmp(data, "content-encoding:", 17) == 0)
-		snprintf(s->encoding, sizeof s->encoding, "%.*s", (int)(size * n - 17), data + 17);
-	return size * n;
-}
-
 static void set_headers(struct stream *s)
 {
 	const struct sender *d = s->sender;
@@ -97,9 +85,9 @@ static void set_headers(struct stream *s)
 		snprintf(line, sizeof line, "X-Amz-Firehose-Access-Key: %s", d->key);
 		s->headers = curl_slist_append(s->headers, line);
 	}
-	s->headers = curl_slist_append(s->headers, d->gzip ? "Content-Encoding: gzip" : "Expect:");
 	if (d->gzip)
-		s->headers = curl_slist_append(s->headers, "Expect:");
+		s->headers = curl_slist_append(s->headers, "Content-Encoding: gzip");
+	s->headers = curl_slist_append(s->headers, "Expect:");
 	s->headers = curl_slist_append(s->headers, "Accept:");
 	curl_easy_setopt(s->curl, CURLOPT_HTTPHEADER, s->headers);
 }
@@ -107,8 +95,6 @@ static void set_headers(struct stream *s)
 static void post(struct stream *s)
 {
 	sp_buf_clear(&s->answer);
-	s->has_length = false;
-	s->encoding[0] = '\0';
 	s->began_us = now_us();
 	curl_easy_setopt(s->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)s->body.bytes.n);
 	curl_easy_setopt(s->curl, CURLOPT_POSTFIELDS, s->body.bytes.p);
@@ -161,6 +147,13 @@ static void give_up(struct stream *s)
 	s->attempts = 0;
 }
 
+/* NULL: the answer has none of that name. */
+static const char *header(const struct stream *s, const char *name)
+{
+	struct curl_header *h;
+	return curl_easy_header(s->curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
+}
+
 static void completed(struct stream *s, CURLcode code)
 {
 	struct sender *d = s->sender;
@@ -171,8 +164,8 @@ static void completed(struct stream *s, CURLcode code)
 	s->busy = false;
 	curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(s->curl, CURLINFO_CONTENT_TYPE, &type);
-	struct firehose_answer a = {.status = (int)status, .content_type = type, .content_encoding = s->encoding[0] ? s->encoding : NULL,
-		.has_length = s->has_length, .body = sp_buf_view(&s->answer)};
+	struct firehose_answer a = {.status = (int)status, .content_type = type, .content_encoding = header(s, "Content-Encoding"),
+		.has_length = header(s, "Content-Length"), .body = sp_buf_view(&s->answer)};
 	fault = code == CURLE_OK ? firehose_fault(&a, s->body.request_id) : curl_fault(code, d->url);
 	d->codes[status > 0 && status < 600 ? status : 0]++;
 	if (!fault) {
@@ -268,8 +261,6 @@ static void open_streams(struct sender *d)
 		curl_easy_setopt(s->curl, CURLOPT_TIMEOUT_MS, ANSWER_TIMEOUT_MS);
 		curl_easy_setopt(s->curl, CURLOPT_WRITEFUNCTION, take_body);
 		curl_easy_setopt(s->curl, CURLOPT_WRITEDATA, s);
-		curl_easy_setopt(s->curl, CURLOPT_HEADERFUNCTION, take_header);
-		curl_easy_setopt(s->curl, CURLOPT_HEADERDATA, s);
 		curl_easy_setopt(s->curl, CURLOPT_PRIVATE, s);
 		if (d->insecure) {
 			curl_easy_setopt(s->curl, CURLOPT_SSL_VERIFYPEER, 0L);
@@ -335,7 +326,8 @@ static void summarise(struct sender *d, bool as_json)
 
 /* ---- the command line ---- */
 
-static int64_t parse_number(const char *text, int64_t unit_default, bool bytes)
+/* A number, or one with a unit: of time, in milliseconds, or of size, in bytes. -1: it is none. */
+static int64_t parse_number(const char *text, bool bytes)
 {
 	char *end;
 	double v = strtod(text, &end);
@@ -348,7 +340,7 @@ static int64_t parse_number(const char *text, int64_t unit_default, bool bytes)
 	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
 		if (units[i].bytes == bytes && strcmp(end, units[i].suffix) == 0)
 			return (int64_t)(v * (double)units[i].factor);
-	return *end || end == text || v < 0 ? -1 : (int64_t)(v * (double)unit_default);
+	return *end || end == text || v < 0 ? -1 : (int64_t)v;
 }
 
 static const char usage_line[] = "usage: standpipe send URL [--key-file FILE | --key KEY] FILE... | --generate | --size 64MiB\n";
@@ -427,7 +419,7 @@ struct asked {
 /* One option; false: the value makes no sense. */
 static bool take_option(struct sender *d, struct source_options *o, struct asked *asked, int code, const char *value)
 {
-	int64_t n = value ? parse_number(value, 1, false) : 0;
+	int64_t n = value ? parse_number(value, code == O_SIZE) : 0;
 	switch (code) {
 	case O_KEY_FILE: return read_key(d, value);
 	case O_KEY: d->key = sp_strdup(value); return true;
@@ -452,7 +444,7 @@ static bool take_option(struct sender *d, struct source_options *o, struct asked
 	case O_POOL: o->pool = (size_t)n; return n >= 0 && n <= 1000000;
 	case O_EXPECTED: return (o->expected = fopen(value, "w")) != NULL;
 	case O_GENERATE: return asked->generate = true;
-	case O_SIZE: o->size = (size_t)parse_number(value, 1, true); return parse_number(value, 1, true) > 0 && (asked->generate = true);
+	case O_SIZE: asked->generate = true; return (o->size = (size_t)n) > 0 && n > 0;
 	default: return false;
 	}
 }

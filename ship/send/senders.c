@@ -214,8 +214,7 @@ enum sp_status senders_new(
 		senders_free(&s);
 		return status;
 	}
-	writer_on_batch(w, on_batch, s);
-	writer_on_gone(w, on_gone, s);
+	writer_on_batch(w, on_batch, on_gone, s);
 	*out = s;
 	return SP_OK;
 }

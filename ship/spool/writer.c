@@ -81,7 +81,7 @@ static void answer(struct writer *w, struct op *op)
 		break;
 	case OP_EDIT:
 		for (size_t i = 0; i < op->n_batches && w->on_gone; i++)
-			w->on_gone(w->gone_arg, &op->batches[i]);
+			w->on_gone(w->batch_arg, &op->batches[i]);
 		op->done.plain(op->arg);
 		break;
 	default:
@@ -426,16 +426,11 @@ void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg)
 	w->full_arg = arg;
 }
 
-void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg)
+void writer_on_batch(struct writer *w, writer_batch_fn made, void (*gone)(void *arg, const struct batch *b), void *arg)
 {
-	w->on_batch = fn;
+	w->on_batch = made;
+	w->on_gone = gone;
 	w->batch_arg = arg;
-}
-
-void writer_on_gone(struct writer *w, void (*fn)(void *arg, const struct batch *b), void *arg)
-{
-	w->on_gone = fn;
-	w->gone_arg = arg;
 }
 
 struct writer_totals writer_totals(struct writer *w, uint32_t dest)

@@ -95,7 +95,8 @@ const uint8_t *writer_spool_id(const struct writer *w);            /* 16 bytes *
 bool writer_spool_is_new(const struct writer *w);
 bool writer_is_full(const struct writer *w); /* nothing new is stored now */
 void writer_on_full(struct writer *w, void (*fn)(void *arg), void *arg); /* called when that changes */
-void writer_on_batch(struct writer *w, writer_batch_fn fn, void *arg);
+/* gone (may be NULL) is called for every batch that an edit took away. */
+void writer_on_batch(struct writer *w, writer_batch_fn made, void (*gone)(void *arg, const struct batch *b), void *arg);
 struct writer_totals writer_totals(struct writer *w, uint32_t dest);
 void writer_metrics(struct writer *w); /* sets the gauges of the spool and of all queues */
 uint64_t writer_bytes_used(const struct writer *w);
@@ -125,8 +126,6 @@ void writer_list(struct writer *w, uint32_t dest, uint32_t shard, uint64_t after
 /* One step of an edit (ship/spool/edit.h), which is borrowed until done; what it stores and takes away is announced before. */
 struct edit;
 void writer_edit(struct writer *w, struct edit *e, void (*done)(void *arg), void *arg);
-/* Called for every batch that an edit took away. */
-void writer_on_gone(struct writer *w, void (*fn)(void *arg, const struct batch *b), void *arg);
 /* Runs fn(spool) on the database thread between commits and done(result) on the loop thread: the admin verbs. */
 struct spool;
 void writer_query(struct writer *w, void (*fn)(struct spool *sp, void *arg), void (*done)(void *arg), void *arg);

@@ -100,7 +100,7 @@ struct writer {
 	size_t n_pending, cap_pending;
 	writer_batch_fn on_batch;
 	void (*on_gone)(void *arg, const struct batch *b);
-	void *batch_arg, *gone_arg;
+	void *batch_arg;
 	void (*on_full)(void *arg);
 	void *full_arg;
 };

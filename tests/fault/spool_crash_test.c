@@ -144,7 +144,7 @@ static _Noreturn void child(enum plan plan, const char *dir, int report)
 	if (plan == PLAN_DISK_FULL)
 		faulty_vfs_max_bytes = 2 << 20;
 	else
-		writer_on_batch(c->w, on_batch, c);
+		writer_on_batch(c->w, on_batch, NULL, c);
 	send_wave(c);
 	sp_loop_run(c->loop);
 	if (plan == PLAN_DISK_FULL) { /* everything that was taken can be settled on the full disk, and then there is room again */

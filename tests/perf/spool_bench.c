@@ -80,7 +80,7 @@ static void bench_deliveries(struct settings *s)
 		fprintf(stderr, "%s\n", why.text);
 		exit(1);
 	}
-	writer_on_batch(x.w, on_batch, &x);
+	writer_on_batch(x.w, on_batch, NULL, &x);
 	struct sp_mono start = sp_mono_now();
 	double cpu = cpu_s(), written = written_bytes();
 	for (size_t i = 0; i < IN_FLIGHT; i++) {

@@ -121,7 +121,7 @@ static void stored(void *arg, struct store_request *r, enum store_result result)
 
 static void store_all(struct fixture *f, size_t distinct, size_t size)
 {
-	writer_on_batch(f->w, on_batch, f);
+	writer_on_batch(f->w, on_batch, NULL, f);
 	for (size_t i = 0; i < DELIVERIES; i++) {
 		delivery_init(&f->d[i], i % distinct, size);
 		f->d[i].r.done = stored;
@@ -245,7 +245,7 @@ static void an_edit_of_damaged_rows_changes_nothing_and_stops_nobody(void **stat
 {
 	struct fixture *f = *state;
 	struct edit e = {.verb = EDIT_REPLAY, .table = INSPECT_DEADLETTER};
-	writer_on_batch(f->w, bury_first, f);
+	writer_on_batch(f->w, bury_first, NULL, f);
 	store_again(f, 0);
 	run(f);
 	writer_close(&f->w);
