@@ -35,7 +35,13 @@ def test_a_volume_without_its_pod_is_drained():
     sink = receiver.Receiver(behave=lambda q: (204, {}, "") if well[0] else (503, {}, "not now"))
     with relay.Relay(sink.url, QUICK) as r:
         points = deliver(r, 0) + deliver(r, 1)
+        beside = command(r, "ship", "--drain")
+        assert beside.returncode == 75 and "in use by another process" in beside.stderr + beside.stdout, beside
         assert r.stop() == 0
+        stopped = subprocess.Popen([r.bin / "standpipe", "ship", "--drain", "--config", r.config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=r.env)
+        assert next(line for line in stopped.stdout if b"ship.ready" in line)
+        stopped.terminate()
+        assert b"ship.not_drained" in stopped.communicate(timeout=30)[0] and stopped.returncode == 75
         drain = command(r, "ship", "--drain", "--timeout", "500ms")
         assert drain.returncode == 75 and '"event":"ship.not_drained"' in drain.stderr + drain.stdout and arrived(sink) == {}, drain
         r.conf["destinations"]["other"] = r.conf["destinations"].pop("main")

@@ -36,6 +36,9 @@ class Aws:
             self.n += 1
             key = {"AccessKeyId": f"ASIA{self.n}", "SecretAccessKey": f"secret/{self.n}+", "Token": f"token/{self.n}/of-the-usual-length=="}
         self.secrets[key["AccessKeyId"]] = key["SecretAccessKey"]
+        end = threading.Timer(self.lives, self.secrets.pop, (key["AccessKeyId"], None))
+        end.daemon = True
+        end.start()
         return {**key, "Expiration": now_text(self.lives)}
 
     def answer(self, method, path, headers, body):

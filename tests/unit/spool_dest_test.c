@@ -80,6 +80,7 @@ static void a_lane_that_was_not_committed_is_forgotten(void **state)
 	delivery_clear(&d);
 	assert_int_equal(spool_dest_id(f->sp, "a/acme"), 0);
 	assert_int_equal(spool_max_dest_id(f->sp), 1);
+	assert_int_equal(f->sp->dests[1].lanes_bytes, 0); /* its room is there for others */
 	assert_int_equal(stored_for_lanes(f, 1, 100, "other", "other"), STORE_COMMITTED);
 	assert_int_equal(spool_dest_id(f->sp, "a/other"), 2);
 	assert_int_equal(db_number(f->sp->db, "SELECT count(*) FROM dest", DB_NO_ARGS), 2);

@@ -214,6 +214,26 @@ static void every_sample_settled_is_delivered_dead_or_merged(void **state)
 	assert_books(f->sp);
 }
 
+static void a_damaged_dead_letter_stays_and_the_others_go(void **state)
+{
+	struct spool_fixture *f = *state;
+	struct batch b[2];
+	const struct dead_letter dead[] = {{.dest = 1, .reason = "rejected", .body = SP_LIT("\1a"), .samples = 3},
+	    {.dest = 1, .reason = "rejected", .body = SP_LIT("\1b"), .samples = 4}};
+	opened(f);
+	stored_number(f->sp, 1, 100);
+	assert_int_equal(listed(f->sp, 1, 0, b, 2), 1);
+	settled(f->sp, b, 1, b[0].samples - 7, dead, 2);
+	closed(f);
+	edit(f, "UPDATE dead SET body = X'0163' WHERE id = 1");
+	opened(f);
+	struct edit e = replay_all(f->sp);
+	assert_true(e.rows == 1 && e.refused == 1);
+	assert_string_equal(e.refusal, "dead letter 1: its bytes are damaged");
+	assert_int_equal(spool_totals(f->sp, 1)->dead_lettered, 3);
+	assert_books(f->sp);
+}
+
 static void what_is_purged_counts_as_dropped_and_once(void **state)
 {
 	struct spool_fixture *f = *state;
@@ -280,6 +300,7 @@ int main(void)
 		SPOOL_TEST(a_delivery_of_dead_letters_alone_keeps_no_payload),
 		SPOOL_TEST(a_payload_goes_with_its_last_batch),
 		SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
+		SPOOL_TEST(a_damaged_dead_letter_stays_and_the_others_go),
 		SPOOL_TEST(what_is_purged_counts_as_dropped_and_once),
 		SPOOL_TEST(numbers_are_not_used_again_after_a_restart),
 		SPOOL_TEST(slices_outside_their_bytes_are_an_error),
