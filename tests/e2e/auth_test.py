@@ -85,7 +85,7 @@ def test_a_403_renews_the_keys_once_and_then_parks():
             sink.behave = lambda q: away.pop() if away else sink.judge(q)
             deliver(r, 1)
             r.drained()
-            assert sink.signers == ["ASIA1", None, "ASIA2"] and not r.events("destination.paused")
+            assert sink.signers == ["ASIA1", None, "ASIA2"] and not r.events("destination.paused") + r.events("destination.clock_skew")
 
             grant, keys.grant = keys.grant, lambda: {**grant(), "SecretAccessKey": "wrong"}
             keys.secrets.clear()
@@ -138,6 +138,29 @@ def test_a_wrong_clock_is_corrected_by_what_the_receiver_says():
             assert sink.signers == [None, "AKIDLONG", "AKIDLONG"]
             [skew] = r.events("destination.clock_skew")
             assert abs(skew["seconds"] - 3600) < 30 and not r.events("destination.paused")
+
+
+def test_a_wrong_clock_is_corrected_by_what_sts_says_too():
+    with amp() as (keys, sink):
+        sink.ahead = keys.ahead = 3600
+        env = {"AWS_ACCESS_KEY_ID": "AKIDLONG", "AWS_SECRET_ACCESS_KEY": "long/secret", "AWS_ENDPOINT_URL_STS": keys.url}
+        with relay.Relay(sink.url, settings({"role_arn": "arn:aws:iam::111122223333:role/relay"}), env=env) as r:
+            deliver(r, 0)
+            r.drained()
+            assert [form["signed_by"] for _, form in keys.asked] == [None, "AKIDLONG"] and sink.signers == ["ASIA1"]
+
+
+def test_a_reload_asks_for_keys_at_once():
+    with amp() as (keys, sink):
+        keys.refuse = lambda what: (500, "{}")
+        env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": keys.url + "/v1/credentials", "HOME": "/nonexistent"}
+        slow = {"destinations": {"main": {"backoff": {"min": "10m", "unreachable_max": "10m", "max": "10m"}}}}
+        with relay.Relay(sink.url, relay.merge(settings(), slow), env=env) as r:
+            deliver(r, 0)
+            relay.wait_for(lambda: r.events("destination.paused"))
+            keys.refuse = None
+            r.process.send_signal(signal.SIGHUP)
+            r.drained()
 
 
 def test_without_keys_the_data_waits_and_it_says_what_is_missing(tmp_path):

@@ -19,6 +19,7 @@ class Aws:
     def __init__(self, lives=3600):
         self.lives, self.asked, self.secrets, self.n, self.lock = lives, [], {"AKIDLONG": "long/secret"}, 0, threading.Lock()
         self.refuse = None  # what -> (status, body)
+        self.ahead = 0  # seconds of its clock before ours
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -47,7 +48,9 @@ class Aws:
             form = dict(urllib.parse.parse_qsl(body.decode()))
             what, details = form["Action"], form
             if what == "AssumeRole":
-                details["signed_by"] = check(method, path, headers, body, self.secrets, "sts")[0]
+                details["signed_by"], words = check(method, path, headers, body, self.secrets, "sts", lambda: time.time() + self.ahead)
+                if not details["signed_by"]:
+                    return what, details, 403, f"<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>{words}</Message></Error></ErrorResponse>"
             g = self.grant()
             text = (f"<{what}Response><{what}Result><Credentials><AccessKeyId>{g['AccessKeyId']}</AccessKeyId><SecretAccessKey>{g['SecretAccessKey']}"
                     f"</SecretAccessKey><SessionToken>{g['Token']}</SessionToken><Expiration>{g['Expiration']}</Expiration></Credentials></{what}Result></{what}Response>")
@@ -78,6 +81,9 @@ class Aws:
                 self.wfile.write(text.encode())
 
             do_PUT = do_POST = do_GET
+
+            def date_time_string(self, timestamp=None):
+                return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + aws.ahead))
 
             def log_message(self, *args):
                 pass
