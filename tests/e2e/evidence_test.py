@@ -140,6 +140,19 @@ def test_a_replay_that_is_killed_loses_nothing():
         assert sum(map(len, sink.samples().values())) == r.metric("standpipe_samples_accepted_total") == r.metric("standpipe_samples_delivered_total")
 
 
+def test_a_replay_leaves_what_became_a_dead_letter_since_it_began():
+    """Or what is refused again would go round and round."""
+    with relay.Relay(receiver.Receiver().url, {"destinations": {"main": {"label_limit": 1}}}) as r:
+        deliver(r, 0, 2), deliver(r, 1, 2)
+        r.stop()
+        letters = held(r, "deadletter")
+        with sqlite3.connect(r.dir / "spool/spool.db") as db:
+            db.execute("UPDATE dead SET at_ms = at_ms + 3600000 WHERE id = ?", [letters[0]["id"]])
+        db.close()
+        assert f"replayed {len(letters) - 1} dead letter" in r.cli("deadletter", "replay", "--all")
+        assert [d["id"] for d in held(r, "deadletter")] == [letters[0]["id"]]
+
+
 def held(r, noun, *args):
     return [json.loads(line) for line in r.cli(noun, "ls", "--json", *args).splitlines()]
 
