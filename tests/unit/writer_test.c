@@ -30,14 +30,13 @@ struct fixture {
 };
 
 static struct sp_why why;
-static atomic_int ahead_s;
+static atomic_int ahead_s, days_ahead;
 
 /* libc's, for all of this program. */
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
 	int rc = (int)syscall(SYS_clock_gettime, clock, t);
-	if (clock == CLOCK_MONOTONIC)
-		t->tv_sec += ahead_s;
+	t->tv_sec += clock == CLOCK_MONOTONIC ? ahead_s : clock == CLOCK_REALTIME ? days_ahead * 86400L : 0;
 	return rc;
 }
 
@@ -431,6 +430,33 @@ static void the_books_are_checked_each_minute(void **state)
 	assert_true(sp_metric_value(M_BOOKS_UNBALANCED, NULL) == 2);
 }
 
+static void evidence_expires_while_it_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct store_quarantine bad = {.reason = "bad_frame", .bytes = SP_LIT("x")};
+	delivery_init(&f->d[0], 0, 100);
+	f->d[0].slices[0].dead_reason = "too_many_labels";
+	f->d[0].r.quarantine = &bad;
+	f->d[0].r.n_quarantine = 1;
+	f->d[0].r.done = stored;
+	f->d[0].r.arg = f;
+	f->answered = DELIVERIES - 1;
+	writer_store(f->w, &f->d[0].r);
+	run(f);
+	for (int days = 29; days <= 31; days += 2) {
+		bool over = days > 30;
+		days_ahead = days;
+		assert_int_equal(unbalanced_after(f, change_nothing), 0);
+		writer_metrics(f->w);
+		assert_true(sp_metric_value(M_DEADLETTER_ITEMS, NULL) == (over ? 0 : 2));
+		assert_true(sp_metric_value(M_QUARANTINE_ITEMS, NULL) == !over);
+		assert_true(sp_metric_value(M_QUARANTINE_EXPIRED, NULL) == over);
+		assert_int_equal(writer_totals(f->w, 1).expired, over ? f->d[0].slices[0].samples : 0);
+		assert_int_equal(writer_totals(f->w, 1).dead_lettered, over ? 0 : f->d[0].slices[0].samples);
+	}
+	days_ahead = 0;
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -444,6 +470,7 @@ int main(void)
 		WRITER_TEST(lists_reads_and_queries_come_back_in_order),
 		WRITER_TEST(books_that_do_not_balance_are_known),
 		WRITER_TEST(the_books_are_checked_each_minute),
+		WRITER_TEST(evidence_expires_while_it_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
