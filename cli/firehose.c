@@ -1,6 +1,7 @@
 #include "cli/firehose.h"
 
-#include <jansson.h>
+#include "common/json.h"
+
 #include <stdio.h>
 
 #define URL_MAX 1000
@@ -34,7 +35,7 @@ const char *firehose_fault(const struct firehose_answer *a, const char *request_
 		return "the answer has a Content-Encoding";
 	if (!a->has_length)
 		return "Content-Length is missing";
-	json_t *root = json_loadb((const char *)a->body.p, a->body.n, 0, NULL);
+	json_t *root = sp_json_read(a->body);
 	const char *fault = root ? body_fault(root, request_id) : "the body is not JSON";
 	json_decref(root);
 	if (fault)
@@ -49,9 +50,8 @@ const char *firehose_fault(const struct firehose_answer *a, const char *request_
 
 void firehose_message(const struct firehose_answer *a, char *out, size_t n)
 {
-	json_t *root = json_loadb((const char *)a->body.p, a->body.n, 0, NULL);
-	const char *message = json_string_value(json_object_get(root, "errorMessage"));
-	snprintf(out, n, "%s", message ? message : "");
+	json_t *root = sp_json_read(a->body);
+	snprintf(out, n, "%s", sp_json_text(root, "errorMessage"));
 	json_decref(root);
 }
 

@@ -1,11 +1,10 @@
 #include "cli/generate.h"
 
+#include "common/json.h"
 #include "proto/known.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define MINUTE_MS 60000
 
@@ -134,8 +133,5 @@ void generate_expected(struct sp_buf *out, const struct cloudwatch_point *p)
 		p->account, "region", p->region, "unit", p->unit, "start_ms", (json_int_t)p->start_ms, "end_ms",
 		(json_int_t)(p->start_ms + MINUTE_MS), "count", (json_int_t)p->count, "sum", p->sum, "min", p->min, "max", p->max, "quantiles",
 		quantiles);
-	char *text = json_dumps(o, JSON_COMPACT);
-	sp_buf_printf(out, "%s\n", text ? text : "");
-	free(text); /* jansson's */
-	json_decref(o);
+	sp_json_put(out, o, JSON_COMPACT);
 }

@@ -1,17 +1,17 @@
 /* run - the whole relay on one machine: the children, and one admin address that speaks for all of them. */
 #include "cli/children.h"
-#include "cli/config.h"
 #include "cli/verbs.h"
 #include "common/admin.h"
 #include "common/alloc.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/pages.h"
 #include "common/sock.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -212,15 +212,16 @@ static json_t *role_json(const struct run *r, size_t i)
 
 static void finish_status(struct survey *v)
 {
+	struct sp_buf text = {0};
 	json_t *root = json_object(), *roles = json_array();
 	json_object_set_new(root, "version", json_string(STANDPIPE_VERSION));
 	json_object_set_new(root, "ready", json_false());
 	for (size_t i = 0; i < v->n; i++) {
 		struct child_report c;
-		json_t *page = json_loadb((const char *)v->pages[i].body.p, v->pages[i].status == 200 ? v->pages[i].body.n : 0, 0, NULL);
+		json_t *page = v->pages[i].status == 200 ? sp_json_read(sp_buf_view(&v->pages[i].body)) : NULL;
 		children_report(v->run->children, i, &c);
 		json_array_append_new(roles, role_json(v->run, i));
-		if (page && json_is_true(json_object_get(page, "ready")))
+		if (page && sp_json_is(page, "ready"))
 			json_object_set_new(root, "ready", json_true());
 		if (page && json_object_get(page, "destinations"))
 			json_object_set(root, "destinations", json_object_get(page, "destinations"));
@@ -232,10 +233,9 @@ static void finish_status(struct survey *v)
 	json_t *ship = json_object_get(root, "ship");
 	if (ship)
 		json_object_del(ship, "destinations"); /* said once */
-	char *text = json_dumps(root, JSON_INDENT(1));
-	sp_admin_reply(&v->token, 200, "application/json", sp_str(text ? text : "{}"));
-	free(text); /* jansson's */
-	json_decref(root);
+	sp_json_put(&text, root, JSON_INDENT(1));
+	sp_admin_reply(&v->token, 200, "application/json", sp_buf_view(&text));
+	sp_buf_free(&text);
 }
 
 static int show_status(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
@@ -243,14 +243,6 @@ static int show_status(void *arg, const struct sp_admin_request *req, struct sp_
 {
 	(void)req, (void)reply, (void)content_type;
 	return survey_start(arg, token, "/status", finish_status);
-}
-
-static int show_healthy(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
-{
-	(void)arg, (void)req, (void)token, (void)content_type;
-	sp_buf_str(reply, "ok\n");
-	return 200;
 }
 
 static void ready_answered(void *arg, int http_status, struct sp_bytes body)
@@ -349,7 +341,7 @@ static enum sp_status open_admin(struct run *r, struct sp_why *why)
 	r->admin = sp_admin_new(r->loop);
 	sp_admin_route(r->admin, "/metrics", true, show_metrics, r);
 	sp_admin_route(r->admin, "/status", true, show_status, r);
-	sp_admin_route(r->admin, "/-/healthy", true, show_healthy, r);
+	sp_pages_healthy(r->admin);
 	sp_admin_route(r->admin, "/-/ready", true, show_ready, r);
 	sp_admin_route(r->admin, "/-/reload", true, post_reload, r);
 	return sp_admin_listen_tcp(r->admin, address, why);

@@ -5,11 +5,11 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/json.h"
 
 #include <curl/curl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,9 +310,7 @@ static void summarise(struct sender *d, bool as_json)
 		json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "deliveries", (json_int_t)d->deliveries, "points", (json_int_t)d->points,
 			"bytes", (json_int_t)d->bytes, "retries", (json_int_t)d->retries, "failed", (json_int_t)d->failed, "seconds", seconds, "p50_ms",
 			percentile(d, 0.5), "p99_ms", percentile(d, 0.99), "codes", codes);
-		json_dumpf(o, stdout, JSON_COMPACT);
-		putchar('\n');
-		json_decref(o);
+		sp_json_print(o, JSON_COMPACT);
 		return;
 	}
 	printf("%" PRIu64 " deliveries acknowledged, %" PRIu64 " points, %.1f MiB in %.1f s; answers in %.1f ms (half), %.1f ms (99 %%)\n", d->deliveries,

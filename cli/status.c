@@ -1,12 +1,11 @@
 /* status - one page for a person: is it ready, what waits, for whom, and why. */
-#include "cli/config.h"
 #include "cli/verbs.h"
 #include "common/alloc.h"
+#include "common/json.h"
 
 #include <curl/curl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +44,7 @@ static int ask(const struct settings *s, const char *socket, const char *path, s
 static json_t *ask_status(const struct settings *s, const char *socket)
 {
 	struct sp_buf body = {0};
-	json_t *root = ask(s, socket, "/status", &body) == 200 ? json_loadb((char *)body.p, body.n, 0, NULL) : NULL;
+	json_t *root = ask(s, socket, "/status", &body) == 200 ? sp_json_read(sp_buf_view(&body)) : NULL;
 	sp_buf_free(&body);
 	return root;
 }
@@ -80,17 +79,6 @@ static json_t *get_status(const struct settings *s)
 	return join_roles(s);
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *t = json_string_value(json_object_get(o, key));
-	return t ? t : "";
-}
-
-static int64_t number_of(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
 static const char *duration(int64_t ms, char out[32])
 {
 	int64_t s = ms / 1000;
@@ -108,9 +96,9 @@ static const char *duration(int64_t ms, char out[32])
 /* Of many lanes those that somebody should know of: --json has them all. */
 static bool is_quiet_lane(const json_t *o)
 {
-	const char *state = text_of(o, "state");
-	return *text_of(o, "lane") && (strcmp(state, "healthy") == 0 || strcmp(state, "idle") == 0) && !json_is_true(json_object_get(o, "full")) &&
-		!json_is_true(json_object_get(o, "refusing")) && json_is_true(json_object_get(o, "balanced"));
+	const char *state = sp_json_text(o, "state");
+	return *sp_json_text(o, "lane") && (strcmp(state, "healthy") == 0 || strcmp(state, "idle") == 0) && !sp_json_is(o, "full") &&
+		!sp_json_is(o, "refusing") && sp_json_is(o, "balanced");
 }
 
 /* rows: of destinations and lanes; width: of the longest name. */
@@ -121,10 +109,10 @@ static void print_states(const json_t *rows, int width)
 	size_t i;
 	printf("%-*s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", width, "destination", "state", "reason", "write", "series", "queued", "MiB", "oldest", "next try");
 	json_array_foreach(rows, i, o)
-		printf("%-*s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", width, text_of(o, "name"), text_of(o, "state"),
-			json_is_true(json_object_get(o, "refusing")) && !*text_of(o, "reason") ? "refusing" : text_of(o, "reason"),
-			text_of(o, "protocol"), number_of(o, "active_series"), number_of(o, "queued_samples"), (double)number_of(o, "queued_bytes") / (1 << 20),
-			json_is_true(json_object_get(o, "full")) ? "!" : " ", duration(number_of(o, "oldest_age_ms"), age), duration(number_of(o, "next_probe_in_ms"), next));
+		printf("%-*s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", width, sp_json_text(o, "name"), sp_json_text(o, "state"),
+			sp_json_is(o, "refusing") && !*sp_json_text(o, "reason") ? "refusing" : sp_json_text(o, "reason"),
+			sp_json_text(o, "protocol"), sp_json_number(o, "active_series"), sp_json_number(o, "queued_samples"), (double)sp_json_number(o, "queued_bytes") / (1 << 20),
+			sp_json_is(o, "full") ? "!" : " ", duration(sp_json_number(o, "oldest_age_ms"), age), duration(sp_json_number(o, "next_probe_in_ms"), next));
 }
 
 static void print_books(const json_t *rows, int width)
@@ -133,9 +121,9 @@ static void print_books(const json_t *rows, int width)
 	size_t i;
 	printf("%-*s %14s = %14s + %12s + %12s + %12s + %12s + %12s\n", width, "samples", "accepted", "delivered", "queued", "dead letters", "expired", "dropped", "merged");
 	json_array_foreach(rows, i, o)
-		printf("%-*s %14" PRId64 " %s %14" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 "\n", width, text_of(o, "name"),
-			number_of(o, "accepted"), json_is_true(json_object_get(o, "balanced")) ? "=" : "IS NOT", number_of(o, "delivered"), number_of(o, "queued_samples"),
-			number_of(o, "dead_lettered"), number_of(o, "expired"), number_of(o, "dropped"), number_of(o, "merged"));
+		printf("%-*s %14" PRId64 " %s %14" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 "\n", width, sp_json_text(o, "name"),
+			sp_json_number(o, "accepted"), sp_json_is(o, "balanced") ? "=" : "IS NOT", sp_json_number(o, "delivered"), sp_json_number(o, "queued_samples"),
+			sp_json_number(o, "dead_lettered"), sp_json_number(o, "expired"), sp_json_number(o, "dropped"), sp_json_number(o, "merged"));
 }
 
 /* What the receiver said, or what went wrong, of each that is in trouble. */
@@ -144,20 +132,20 @@ static void print_answers(const json_t *rows)
 	const json_t *o;
 	size_t i;
 	json_array_foreach(rows, i, o) {
-		const char *answer = text_of(o, "answer");
-		int64_t status = number_of(o, "http_status");
-		if (json_is_true(json_object_get(o, "full")))
-			printf("%s: its queue is full: as on_full says, deliveries get 503 or its newest data is dropped\n", text_of(o, "name"));
+		const char *answer = sp_json_text(o, "answer");
+		int64_t status = sp_json_number(o, "http_status");
+		if (sp_json_is(o, "full"))
+			printf("%s: its queue is full: as on_full says, deliveries get 503 or its newest data is dropped\n", sp_json_text(o, "name"));
 		if (status)
-			printf("%s: HTTP %" PRId64 " %s\n", text_of(o, "name"), status, answer);
+			printf("%s: HTTP %" PRId64 " %s\n", sp_json_text(o, "name"), status, answer);
 		else if (*answer)
-			printf("%s: %s\n", text_of(o, "name"), answer);
+			printf("%s: %s\n", sp_json_text(o, "name"), answer);
 	}
 }
 
 static int by_name(const void *a, const void *b)
 {
-	return strverscmp(text_of(*(json_t *const *)a, "name"), text_of(*(json_t *const *)b, "name"));
+	return strverscmp(sp_json_text(*(json_t *const *)a, "name"), sp_json_text(*(json_t *const *)b, "name"));
 }
 
 /* The row of a destination with lanes stands for all of them, but for removed ones. */
@@ -166,15 +154,15 @@ static void add_lane(json_t *of, const json_t *lane)
 	static const char *const summed[] = {
 		"queued_samples", "queued_bytes", "active_series", "accepted", "delivered", "dead_lettered", "expired", "dropped", "merged"};
 	char what[64];
-	int64_t lanes = number_of(of, "lanes") + 1, trouble = number_of(of, "trouble") + !is_quiet_lane(lane);
+	int64_t lanes = sp_json_number(of, "lanes") + 1, trouble = sp_json_number(of, "trouble") + !is_quiet_lane(lane);
 	for (size_t i = 0; i < sizeof summed / sizeof summed[0]; i++)
-		json_object_set_new(of, summed[i], json_integer(number_of(of, summed[i]) + number_of(lane, summed[i])));
-	if (number_of(lane, "oldest_age_ms") > number_of(of, "oldest_age_ms"))
+		json_object_set_new(of, summed[i], json_integer(sp_json_number(of, summed[i]) + sp_json_number(lane, summed[i])));
+	if (sp_json_number(lane, "oldest_age_ms") > sp_json_number(of, "oldest_age_ms"))
 		json_object_set(of, "oldest_age_ms", json_object_get(lane, "oldest_age_ms"));
 	json_object_set_new(of, "lanes", json_integer(lanes));
 	json_object_set_new(of, "trouble", json_integer(trouble));
 	snprintf(what, sizeof what, "%" PRId64 " of %" PRId64 " in trouble", trouble, lanes);
-	if (strcmp(text_of(of, "state"), "healthy") != 0 && strcmp(text_of(of, "state"), "lanes") != 0)
+	if (strcmp(sp_json_text(of, "state"), "healthy") != 0 && strcmp(sp_json_text(of, "state"), "lanes") != 0)
 		return;
 	json_object_set_new(of, "state", json_string("lanes"));
 	json_object_set_new(of, "reason", json_string(trouble ? what : ""));
@@ -188,11 +176,11 @@ static void print_destinations(const json_t *rows)
 		sorted[i] = json_array_get(rows, i);
 	qsort(sorted, n, sizeof *sorted, by_name);
 	for (size_t i = 0; i < n; i++) {
-		const char *name = text_of(sorted[i], "name"), *slash = strchr(name, '/');
-		size_t of_length = of ? strlen(text_of(of, "name")) : 0;
+		const char *name = sp_json_text(sorted[i], "name"), *slash = strchr(name, '/');
+		size_t of_length = of ? strlen(sp_json_text(of, "name")) : 0;
 		if (!slash)
 			of = sorted[i];
-		else if (of && strcmp(text_of(sorted[i], "state"), "removed") != 0 && of_length == (size_t)(slash - name) && strncmp(text_of(of, "name"), name, of_length) == 0)
+		else if (of && strcmp(sp_json_text(sorted[i], "state"), "removed") != 0 && of_length == (size_t)(slash - name) && strncmp(sp_json_text(of, "name"), name, of_length) == 0)
 			add_lane(of, sorted[i]);
 		if (is_quiet_lane(sorted[i])) {
 			quiet++;
@@ -217,16 +205,16 @@ static void print_status(const json_t *root)
 	const json_t *ingest = json_object_get(root, "ingest"), *ship = json_object_get(root, "ship"), *o;
 	char age[32];
 	size_t i;
-	bool ready = json_is_true(json_object_get(root, "ready"));
-	printf("%s%s%s\n", ready ? "ready" : "NOT READY", ready ? "" : ": ", ready ? "" : ingest ? text_of(ingest, "reason") : "ingest does not answer");
+	bool ready = sp_json_is(root, "ready");
+	printf("%s%s%s\n", ready ? "ready" : "NOT READY", ready ? "" : ": ", ready ? "" : ingest ? sp_json_text(ingest, "reason") : "ingest does not answer");
 	json_array_foreach(json_object_get(root, "roles"), i, o)
-		printf("  %-10s %s pid %-7" PRId64 " up %-6s restarts %" PRId64 "\n", text_of(o, "name"), number_of(o, "pid") ? "up  " : "DOWN",
-			number_of(o, "pid"), duration(number_of(o, "up_seconds") * 1000, age), number_of(o, "restarts"));
+		printf("  %-10s %s pid %-7" PRId64 " up %-6s restarts %" PRId64 "\n", sp_json_text(o, "name"), sp_json_number(o, "pid") ? "up  " : "DOWN",
+			sp_json_number(o, "pid"), duration(sp_json_number(o, "up_seconds") * 1000, age), sp_json_number(o, "restarts"));
 	if (ship)
-		printf("spool: %.1f MiB, accepting: %s\n", (double)number_of(ship, "spool_bytes") / (1 << 20), text_of(ship, "accepting"));
+		printf("spool: %.1f MiB, accepting: %s\n", (double)sp_json_number(ship, "spool_bytes") / (1 << 20), sp_json_text(ship, "accepting"));
 	print_destinations(json_object_get(root, "destinations"));
-	if (ship && number_of(ship, "unbalanced_checks") > 0)
-		printf("BOOKS: %" PRId64 " checks failed since ship started; its log has them as books.unbalanced\n", number_of(ship, "unbalanced_checks"));
+	if (ship && sp_json_number(ship, "unbalanced_checks") > 0)
+		printf("BOOKS: %" PRId64 " checks failed since ship started; its log has them as books.unbalanced\n", sp_json_number(ship, "unbalanced_checks"));
 }
 
 /* For health checks: is a delivery accepted now? Says nothing when it is. */
@@ -271,7 +259,7 @@ int status_main(int argc, char **argv)
 		result = SP_EXIT_FAILED, fprintf(stderr, "standpipe: nothing answers at %s or in %s: is it running?\n",
 						 s->admin_listen ? s->admin_listen : ADMIN_LISTEN_DEFAULT, s->runtime_dir);
 	else if (as_json)
-		json_dumpf(root, stdout, JSON_INDENT(1)), putchar('\n');
+		sp_json_print(json_incref(root), JSON_INDENT(1));
 	else
 		print_status(root);
 	json_decref(root);

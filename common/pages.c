@@ -27,5 +27,10 @@ static int show_healthy(void *arg, const struct sp_admin_request *req, struct sp
 void sp_pages_route(struct sp_admin *a, const struct sp_pages *p)
 {
 	sp_admin_route(a, "/metrics", true, show_metrics, (void *)p);
+	sp_pages_healthy(a);
+}
+
+void sp_pages_healthy(struct sp_admin *a)
+{
 	sp_admin_route(a, "/-/healthy", true, show_healthy, NULL);
 }

@@ -13,4 +13,7 @@ struct sp_pages {
 /* p must outlive the server. */
 void sp_pages_route(struct sp_admin *a, const struct sp_pages *p);
 
+/* /-/healthy alone. */
+void sp_pages_healthy(struct sp_admin *a);
+
 #endif

@@ -2,6 +2,7 @@
 #include "common/admin.h"
 #include "common/alloc.h"
 #include "common/conf.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
@@ -12,7 +13,6 @@
 #include "ingest/server.h"
 
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,10 +63,7 @@ static int show_status(void *arg, const struct sp_admin_request *req, struct sp_
 	json_t *o = json_pack("{s:b, s:s, s:I, s:I, s:I, s:I}", "ready", reason == NULL, "reason", reason ? reason : "", "connections",
 		(json_int_t)g->server->n_conns, "workers", (json_int_t)sp_metric_value(M_INGEST_WORKERS, NULL), "budget_bytes",
 		(json_int_t)g->server->budget.used, "budget_limit_bytes", (json_int_t)g->server->budget.max);
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	sp_buf_str(reply, text ? text : "{}");
-	free(text); /* jansson's */
-	json_decref(o);
+	sp_json_put(reply, o, JSON_COMPACT);
 	*content_type = "application/json";
 	return 200;
 }

@@ -1,10 +1,10 @@
 #include "ingest/replay.h"
 
 #include "common/alloc.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "ingest/reading.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 #define HEAD_BYTES ((size_t)512 << 10) /* of a request, with the common attributes in it */
@@ -20,13 +20,13 @@ static void reply(struct replay *r, int http_status, const char *result, const c
 	json_t *o = json_pack("{ss ss sI sI sI sI}", "result", result, "text", text, "points", (json_int_t)points, "samples",
 		(json_int_t)(c ? c->samples : 0), "quarantined", (json_int_t)(c ? c->quarantined : 0), "demo",
 		(json_int_t)(c ? c->demo : 0));
-	char *json = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	struct sp_buf json = {0};
+	sp_json_put(&json, o, JSON_COMPACT);
 	sp_log(SP_LOG_INFO, "delivery.replayed", sp_f_str("id", r->id), sp_f_str("key", r->key), sp_f_str("outcome", result),
 		sp_f_u64("points", points), sp_f_u64("samples", c ? c->samples : 0), sp_f_u64("quarantined", c ? c->quarantined : 0),
 		SP_LOG_END);
-	sp_admin_reply(&r->token, http_status, "application/json", sp_str(json ? json : "{}"));
-	free(json); /* jansson's */
-	json_decref(o);
+	sp_admin_reply(&r->token, http_status, "application/json", sp_buf_view(&json));
+	sp_buf_free(&json);
 	sp_free(r->id);
 	sp_free(r->key);
 	sp_free(r);

@@ -1,8 +1,8 @@
 #include "ship/auth/aws_grant.h"
 
 #include "common/alloc.h"
+#include "common/json.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -50,7 +50,7 @@ static char *json_text(const json_t *root, const char *name)
 
 enum sp_status aws_grant_from_json(struct sp_bytes text, struct aws_grant *out, struct sp_why *why)
 {
-	json_t *root = json_loadb((const char *)text.p, text.n, 0, NULL);
+	json_t *root = sp_json_read(text);
 	struct aws_grant g = {
 	    json_text(root, "AccessKeyId"), json_text(root, "SecretAccessKey"), json_text(root, "Token"), 0};
 	enum sp_status status = finish(&g, json_string_value(json_object_get(root, "Expiration")), out, why);

@@ -9,7 +9,6 @@
 
 #include "ship/send/known.h"
 #include "ship/spool/batch.h"
-#include "ship/spool/payload.h"
 
 struct recent {
 	struct recent_batch *ring; /* NULL: empty */

@@ -1,12 +1,12 @@
 #include "ship/send/senders.h"
 
 #include "common/alloc.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "ship/send/destination.h"
 #include "ship/send/listener.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 
 /* How often secret files are looked at. */
@@ -382,12 +382,6 @@ static json_t *status_row(const struct senders *s, uint32_t id)
 	return row_json(s, &r, "waiting");
 }
 
-static int append_json(const char *text, size_t n, void *arg)
-{
-	sp_buf_add(arg, sp_bytes(text, n));
-	return 0;
-}
-
 static int show_status(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token,
     struct sp_buf *reply, const char **content_type)
 {
@@ -402,9 +396,7 @@ static int show_status(void *arg, const struct sp_admin_request *req, struct sp_
 	json_t *root = json_pack("{ss ss sI sI so}", "version", STANDPIPE_VERSION, "accepting",
 	    writer_is_full(s->writer) ? "full" : "yes", "spool_bytes", (json_int_t)writer_bytes_used(s->writer),
 	    "unbalanced_checks", (json_int_t)writer_unbalanced(s->writer), "destinations", dests);
-	json_dump_callback(root, append_json, reply, JSON_INDENT(1));
-	sp_buf_u8(reply, '\n');
-	json_decref(root);
+	sp_json_put(reply, root, JSON_INDENT(1));
 	*content_type = "application/json";
 	return 200;
 }

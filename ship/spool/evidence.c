@@ -1,9 +1,8 @@
-#include "ship/spool/evidence.h"
+#include "ship/spool/spool_impl.h"
 
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/crc32c.h"
-#include "ship/spool/spool_impl.h"
 
 #define ROW_OVERHEAD_BYTES 256
 #define ANSWER_MAX_BYTES 1024

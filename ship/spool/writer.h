@@ -10,7 +10,6 @@
 #include "common/conf.h"
 #include "common/loop.h"
 #include "ship/spool/batch.h"
-#include "ship/spool/payload.h"
 
 struct writer;
 

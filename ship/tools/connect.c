@@ -1,6 +1,7 @@
 #include "ship/tools/tools.h"
 
 #include "common/alloc.h"
+#include "common/json.h"
 #include "common/keys_dir.h"
 #include "common/log.h"
 #include "common/receivers.h"
@@ -9,7 +10,6 @@
 #include "ship/send/listener.h"
 
 #include <getopt.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -352,9 +352,7 @@ int connect_main(int argc, char **argv)
 	if (c.json) {
 		json_t *all = json_pack("{sO sI sI}", "targets", c.targets, "failed", (json_int_t)c.results[FAILED],
 		    "warnings", (json_int_t)c.results[WARNING]);
-		json_dumpf(all, stdout, JSON_INDENT(1));
-		putchar('\n');
-		json_decref(all);
+		sp_json_print(all, JSON_INDENT(1));
 	} else {
 		printf("%s: %u of %zu failed, %u warning%s\n", c.results[FAILED] ? "not usable" : "good", c.results[FAILED],
 		    json_array_size(c.targets), c.results[WARNING], c.results[WARNING] == 1 ? "" : "s");

@@ -118,7 +118,7 @@ enum sp_status tools_step(
 {
 	struct sp_buf text = {0};
 	enum sp_status status = answer(t, verb, pick, after, &text, why);
-	if (status == SP_OK && !(*out = json_loadb((const char *)text.p, text.n, 0, NULL)))
+	if (status == SP_OK && !(*out = sp_json_read(sp_buf_view(&text))))
 		status = sp_fail(why, SP_BAD_DATA, "ship's answer is no JSON");
 	sp_buf_free(&text);
 	return status;
@@ -140,23 +140,12 @@ enum sp_status tools_row(struct tool *t, const char *id, json_t **row, struct sp
 
 /* ---- rows ---- */
 
-int64_t tools_number(const json_t *row, const char *name)
-{
-	return json_integer_value(json_object_get(row, name));
-}
-
-const char *tools_text(const json_t *row, const char *name)
-{
-	const char *s = json_string_value(json_object_get(row, name));
-	return s ? s : "";
-}
-
 const char *tools_id(const json_t *row, char out[64])
 {
 	if (json_is_integer(json_object_get(row, "id")))
-		snprintf(out, 64, "%" PRId64, tools_number(row, "id"));
+		snprintf(out, 64, "%" PRId64, sp_json_number(row, "id"));
 	else
-		snprintf(out, 64, "%s", tools_text(row, "id"));
+		snprintf(out, 64, "%s", sp_json_text(row, "id"));
 	return out;
 }
 

@@ -25,10 +25,10 @@ struct sum {
 static void add(struct sum *sum, const json_t *did)
 {
 	if (!sum->refused)
-		snprintf(sum->refusal, sizeof sum->refusal, "%s", tools_text(did, "refusal"));
-	sum->rows += (uint64_t)tools_number(did, "rows");
-	sum->samples += (uint64_t)tools_number(did, "samples");
-	sum->refused += (uint64_t)tools_number(did, "refused");
+		snprintf(sum->refusal, sizeof sum->refusal, "%s", sp_json_text(did, "refusal"));
+	sum->rows += (uint64_t)sp_json_number(did, "rows");
+	sum->samples += (uint64_t)sp_json_number(did, "samples");
+	sum->refused += (uint64_t)sp_json_number(did, "refused");
 }
 
 /* All steps of one pick. */
@@ -41,8 +41,8 @@ static enum sp_status change(struct tool *t, enum tools_verb verb, const struct 
 		if (status != SP_OK)
 			return status;
 		add(sum, did);
-		snprintf(after, sizeof after, "%s", tools_text(did, "last"));
-		more = json_is_true(json_object_get(did, "more"));
+		snprintf(after, sizeof after, "%s", sp_json_text(did, "last"));
+		more = sp_json_is(did, "more");
 		json_decref(did);
 	}
 	return SP_OK;
@@ -71,8 +71,7 @@ static void print_sum(const struct tool *t, const char *done, const struct sum *
 			(json_int_t)sum->refused);
 		if (t->table == INSPECT_QUARANTINE)
 			json_object_set_new(o, "quarantined", json_integer((json_int_t)sum->quarantined));
-		tools_print_json(o);
-		json_decref(o);
+		sp_json_print(o, JSON_COMPACT);
 		return;
 	}
 	printf("%s %" PRIu64 " %s", done, sum->rows, tools_thing(t->table, sum->rows));
@@ -86,7 +85,7 @@ static enum sp_status count_row(struct tool *t, const json_t *row, void *arg, st
 	struct sum *sum = arg;
 	(void)t, (void)why;
 	sum->rows++;
-	sum->samples += (uint64_t)tools_number(row, "samples");
+	sum->samples += (uint64_t)sp_json_number(row, "samples");
 	return SP_OK;
 }
 
@@ -118,7 +117,7 @@ static bool make_body(const json_t *row, struct sp_bytes piece, struct sp_buf *o
 {
 	struct sp_buf framed = {0};
 	struct sp_bytes record = piece;
-	switch (tools_number(row, "form")) {
+	switch (sp_json_number(row, "form")) {
 	case STANDPIPE__QUARANTINE_ITEM__FORM__BODY:
 		sp_buf_add(out, piece);
 		return true;
@@ -132,7 +131,7 @@ static bool make_body(const json_t *row, struct sp_bytes piece, struct sp_buf *o
 	default:
 		return false;
 	}
-	cloudwatch_body(out, "replay", tools_number(row, "at_ms"), &record, 1);
+	cloudwatch_body(out, "replay", sp_json_number(row, "at_ms"), &record, 1);
 	sp_buf_free(&framed);
 	return true;
 }
@@ -143,16 +142,16 @@ static enum sp_status post(
 {
 	struct sp_buf url = {0}, answer = {0};
 	struct sp_why no;
-	sp_buf_printf(&url, "http://ingest/replay?id=quarantine-%s-%" PRId64, id, tools_number(row, "at_ms"));
-	tools_add_param(t, &url, "key", tools_text(row, "key"));
-	tools_add_param(t, &url, "request_id", *tools_text(row, "request_id") ? tools_text(row, "request_id") : "replay");
-	tools_add_param(t, &url, "arn", tools_text(row, "source_arn"));
-	tools_add_param(t, &url, "attributes", tools_text(row, "attributes"));
+	sp_buf_printf(&url, "http://ingest/replay?id=quarantine-%s-%" PRId64, id, sp_json_number(row, "at_ms"));
+	tools_add_param(t, &url, "key", sp_json_text(row, "key"));
+	tools_add_param(t, &url, "request_id", *sp_json_text(row, "request_id") ? sp_json_text(row, "request_id") : "replay");
+	tools_add_param(t, &url, "arn", sp_json_text(row, "source_arn"));
+	tools_add_param(t, &url, "attributes", sp_json_text(row, "attributes"));
 	sp_buf_u8(&url, 0);
 	enum sp_status status = tools_http(t, "ingest.sock", &url, body, &answer, http, &no);
 	if (status != SP_OK)
 		status = sp_fail(why, SP_AGAIN, "a replay needs the running relay, and ingest does not answer on %s", no.text);
-	else if (!(*out = json_loadb((const char *)answer.p, answer.n, 0, NULL)))
+	else if (!(*out = sp_json_read(sp_buf_view(&answer))))
 		status = sp_fail(why, SP_BAD_DATA, "ingest's answer to %s is no JSON (HTTP %ld)", id, *http);
 	sp_buf_free(&url);
 	sp_buf_free(&answer);
@@ -173,8 +172,8 @@ static enum sp_status settle(struct tool *t, const char *id, const json_t *did, 
 	enum sp_status status = tools_step(t, TOOLS_PURGE, &pick, "", &purged, why);
 	json_decref(purged);
 	sum->rows++;
-	sum->samples += (uint64_t)tools_number(did, "samples");
-	sum->quarantined += (uint64_t)tools_number(did, "quarantined");
+	sum->samples += (uint64_t)sp_json_number(did, "samples");
+	sum->quarantined += (uint64_t)sp_json_number(did, "quarantined");
 	return status;
 }
 
@@ -189,13 +188,13 @@ static enum sp_status replay_piece(
 		return SP_OK;
 	}
 	enum sp_status status = post(t, row, id, sp_buf_view(&body), &did, &http, why);
-	bool found = tools_number(did, "points") + tools_number(did, "quarantined") + tools_number(did, "demo") > 0;
-	if (status == SP_OK && http == 200 && (found || strcmp(tools_text(did, "result"), "duplicate") == 0))
+	bool found = sp_json_number(did, "points") + sp_json_number(did, "quarantined") + sp_json_number(did, "demo") > 0;
+	if (status == SP_OK && http == 200 && (found || strcmp(sp_json_text(did, "result"), "duplicate") == 0))
 		status = settle(t, id, did, sum, why);
 	else if (status == SP_OK && http == 503)
-		status = sp_fail(why, SP_AGAIN, "not now: %s", tools_text(did, "text"));
+		status = sp_fail(why, SP_AGAIN, "not now: %s", sp_json_text(did, "text"));
 	else if (status == SP_OK)
-		keep(sum, id, http == 200 ? "nothing was found in it" : tools_text(did, "text"));
+		keep(sum, id, http == 200 ? "nothing was found in it" : sp_json_text(did, "text"));
 	sp_buf_free(&body);
 	json_decref(did);
 	return status;
@@ -209,7 +208,7 @@ static enum sp_status replay_row(struct tool *t, const json_t *listed, void *arg
 	enum sp_status status = tools_row(t, tools_id(listed, id), &row, &piece, why);
 	if (status == SP_OK && t->spool)
 		status = sp_fail(why, SP_AGAIN, "a replay needs the running relay, and there is no ship");
-	if (status == SP_OK && !json_is_true(json_object_get(row, "intact")))
+	if (status == SP_OK && !sp_json_is(row, "intact"))
 		keep(arg, id, "its bytes are damaged");
 	else if (status == SP_OK)
 		status = replay_piece(t, row, id, sp_buf_view(&piece), arg, why);

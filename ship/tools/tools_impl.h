@@ -5,11 +5,11 @@
 #define SHIP_TOOLS_IMPL_H
 
 #include "common/conf.h"
+#include "common/json.h"
 #include "ship/spool/edit.h"
 #include "ship/tools/tools.h"
 
 #include <curl/curl.h>
-#include <jansson.h>
 
 /* Questions, and what they are called in paths. From TOOLS_PURGE on they change the spool. */
 enum tools_verb { TOOLS_LS, TOOLS_SHOW, TOOLS_BODY, TOOLS_PURGE, TOOLS_REPLAY, TOOLS_VERBS };
@@ -51,11 +51,8 @@ SP_CHECKED enum sp_status tools_http(struct tool *t, const char *socket, const s
 /* Appends &name=value to a URL, unless the value is "". */
 void tools_add_param(struct tool *t, struct sp_buf *url, const char *name, const char *value);
 const char *tools_id(const json_t *row, char out[64]);
-int64_t tools_number(const json_t *row, const char *name);   /* 0: there is none */
-const char *tools_text(const json_t *row, const char *name); /* "": there is none */
 
 /* ---- tools_show.c ---- */
-void tools_print_json(const json_t *row);
 SP_CHECKED enum sp_status tools_list(struct tool *t, struct sp_why *why);
 SP_CHECKED enum sp_status tools_show(struct tool *t, struct sp_why *why);
 SP_CHECKED enum sp_status tools_export(struct tool *t, struct sp_why *why);

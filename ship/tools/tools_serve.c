@@ -4,7 +4,6 @@
 #include "common/alloc.h"
 #include "ship/spool/inspect.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,10 +33,10 @@ struct edit tools_edit(enum inspect_table t, enum tools_verb verb, const struct 
 
 void tools_edit_json(const struct edit *e, struct sp_buf *out)
 {
-	sp_buf_printf(out, "{\"rows\": %" PRIu64 ", \"samples\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"refusal\": ", e->rows,
-		e->samples, e->refused);
-	sp_buf_json(out, sp_str(e->refused ? e->refusal : ""));
-	sp_buf_printf(out, ", \"last\": \"%s\", \"more\": %s}\n", e->last, e->more ? "true" : "false");
+	sp_json_put(out,
+		json_pack("{sI sI sI ss ss sb}", "rows", (json_int_t)e->rows, "samples", (json_int_t)e->samples, "refused",
+			(json_int_t)e->refused, "refusal", e->refused ? e->refusal : "", "last", e->last, "more", (int)e->more),
+		JSON_COMPACT);
 }
 
 static void look_up(struct spool *sp, void *arg)

@@ -59,12 +59,6 @@ static void value_text(const char *name, const json_t *v, char *out, size_t n)
 	}
 }
 
-void tools_print_json(const json_t *row)
-{
-	json_dumpf(row, stdout, JSON_COMPACT);
-	putchar('\n');
-}
-
 static void print_cell(enum inspect_table t, const struct shown *c, const char *text)
 {
 	bool last = c + 1 == shown[t] + 8 || !c[1].name;
@@ -78,7 +72,7 @@ static enum sp_status print_row(struct tool *t, const json_t *row, void *arg, st
 {
 	(void)arg, (void)why;
 	if (t->json) {
-		tools_print_json(row);
+		sp_json_print(json_incref((json_t *)row), JSON_COMPACT);
 		return SP_OK;
 	}
 	for (const struct shown *c = shown[t->table]; c < shown[t->table] + 8 && c->name; c++) {
@@ -161,7 +155,7 @@ enum sp_status tools_show(struct tool *t, struct sp_why *why)
 	if (status == SP_OK && t->raw) {
 		fwrite(body.p, 1, body.n, stdout);
 	} else if (status == SP_OK && t->json) {
-		tools_print_json(row);
+		sp_json_print(json_incref((json_t *)row), JSON_COMPACT);
 	} else if (status == SP_OK) {
 		print_fields(row);
 		status = print_body(t, sp_buf_view(&body), why);
@@ -192,7 +186,7 @@ static void print_exported(const struct tool *t, json_t *row, struct sp_bytes bo
 	json_object_set_new(row, "body", json_stringn((const char *)base64.p, base64.n));
 	if (t->table != INSPECT_QUARANTINE && body.n && each_sample(body, add_line, samples, &damage) == SP_OK)
 		json_object_set(row, "contents", samples);
-	tools_print_json(row);
+	sp_json_print(json_incref((json_t *)row), JSON_COMPACT);
 	json_decref(samples);
 	sp_buf_free(&base64);
 }
@@ -207,7 +201,7 @@ static enum sp_status export_row(struct tool *t, const json_t *listed, void *arg
 	if (status == SP_OK) {
 		print_exported(t, row, sp_buf_view(&body));
 		e->rows++;
-		e->samples += (uint64_t)tools_number(row, "samples");
+		e->samples += (uint64_t)sp_json_number(row, "samples");
 	}
 	json_decref(row);
 	sp_buf_free(&body);

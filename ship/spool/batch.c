@@ -1,4 +1,4 @@
-#include "ship/spool/payload.h"
+#include "ship/spool/batch.h"
 
 #include "common/alloc.h"
 
