@@ -111,10 +111,18 @@ void destination_refuses(struct destination *d, bool refuses)
 	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), refuses);
 }
 
-/* Late samples in a row look as if all were refused. True: an answer is due that may tell. */
-static bool ask_witness(struct destination *d, struct shard *blind)
+/* A shard is blind: shows whether it is the receiver. */
+static void ask_repeat(struct destination *d)
 {
-	if (blind->busy || shard_send_repeat(blind))
+	for (size_t i = 0; i < d->n_shards && d->health.state == HEALTH_OK && !d->stopping; i++)
+		if (d->shards[i] && d->shards[i]->blind && !d->shards[i]->busy && shard_send_repeat(d->shards[i]))
+			return;
+}
+
+/* Late samples in a row look as if all were refused. True: an answer is due that may tell. */
+static bool ask_witness(struct destination *d, const struct shard *blind)
+{
+	if (blind->busy)
 		return true;
 	for (size_t i = 0; i < d->n_shards && witness_is_promising(d); i++)
 		if (d->shards[i] && !d->shards[i]->busy && shard_send_witness(d->shards[i]))
@@ -126,7 +134,7 @@ static bool ask_witness(struct destination *d, struct shard *blind)
  * was refused so far may have been fine, so nothing dies: all of it starts anew when the receiver takes something. */
 static void pause_if_all_is_refused(struct destination *d)
 {
-	struct shard *blind = NULL;
+	const struct shard *blind = NULL;
 	for (size_t i = 0; i < d->n_shards; i++)
 		if (d->shards[i] && d->shards[i]->blind)
 			blind = d->shards[i];
@@ -181,6 +189,7 @@ void destination_pump(struct destination *d)
 	if (d->health.failures > 0 && d->health.failures % (SUSPECT_AFTER + 1) == 0)
 		d->turn++;
 	ask_shards(d, false);
+	ask_repeat(d);
 	pause_if_all_is_refused(d);
 	if (d->in_flight == 0)
 		ask_shards(d, true);

@@ -4,6 +4,8 @@
 
 /* Requests without a single 2xx after which another batch must show that the receiver is well. */
 #define BLIND_REQUESTS 16
+/* The same where all of the batch is expected to be refused. */
+#define HOPELESS_REQUESTS 4
 /* Probes of a suspect batch, with different samples, before another batch is asked for. */
 #define OTHER_AFTER 2
 /* 5xx to the same piece, each after a pause, before it is taken for a refusal. */
@@ -81,7 +83,7 @@ static void split(struct narrow *n, const struct piece *p, bool implied)
 	bool one_series;
 	uint32_t mid = middle(n, p, &one_series);
 	struct piece left = {.from = p->from, .to = mid, .left = implied}, right = {.from = mid, .to = p->to};
-	left.apart = right.apart = p->from >= n->begins[EXPECTED] && n->begins[EXPECTED] > 0 && implied;
+	left.apart = right.apart = p->from >= n->begins[EXPECTED] && implied;
 	if (n->proven || one_series || !implied) {
 		push_front(n, right);
 		push_front(n, left);
@@ -205,24 +207,45 @@ static bool is_proven_bad(struct narrow *n, const struct piece *p)
 	return n->proven && is_all(n, p, known_proves_refusal);
 }
 
+static bool may_skip(const struct narrow *n)
+{
+	return n->skips || known_may_skip(n->known);
+}
+
+static void skip(struct narrow *n, const struct piece *p, uint16_t refusal)
+{
+	condemn(n, p, refusal, true);
+	if (!n->skips)
+		known_skipped(n->known);
+	n->skips = true;
+}
+
 /* Such a piece, once refused, is not taken apart. */
 static bool need_not_try(struct narrow *n, const struct piece *p)
 {
-	return known_may_skip(n->known) && is_proven_bad(n, p);
+	return may_skip(n) && is_proven_bad(n, p);
 }
 
 /* Such a piece is why the whole was refused, and it need not be sent. */
 static bool is_too_late(struct narrow *n, const struct piece *p)
 {
-	return known_may_skip(n->known) && !n->rules.suspect && !n->rules.too_big && is_all(n, p, known_proves_late);
+	return may_skip(n) && !n->rules.suspect && !n->rules.too_big && is_all(n, p, known_proves_late);
+}
+
+/* What the receiver says of it is so: nothing else need vouch for that. */
+static bool is_late(const struct narrow *n, const struct sample *s)
+{
+	return n->refusals[s->refusal].order && s->ms < known_newest(n->known, n->series[s->series]);
 }
 
 /* Is anything condemned for an answer that nothing vouches for yet? */
 static bool is_in_doubt(const struct narrow *n)
 {
-	for (uint32_t i = 0; i < n->totals.samples && !n->proven; i++)
-		if (n->samples[i].fate == FATE_CONDEMNED && !n->samples[i].proven)
+	for (uint32_t i = 0; i < n->totals.samples && !n->proven; i++) {
+		const struct sample *s = &n->samples[i];
+		if (s->fate == FATE_CONDEMNED && !s->proven && !is_late(n, s))
 			return true;
+	}
 	return false;
 }
 
@@ -240,8 +263,7 @@ static void settle_unsent(struct narrow *n)
 		struct piece p = n->pieces[n->front];
 		bool untried = need_not_try(n, &p);
 		if ((p.surely_bad && untried) || is_too_late(n, &p)) {
-			condemn(n, &p, 0, true);
-			known_skipped(n->known);
+			skip(n, &p, 0);
 			pop_front(n);
 		} else if (p.to - p.from > 1 && !untried && (p.surely_bad || p.apart)) {
 			pop_front(n);
@@ -328,6 +350,17 @@ static void defer_accused(struct narrow *n)
 	p->to = p->from;
 }
 
+bool narrow_is_done(struct narrow *n)
+{
+	if (n->state != IDLE || n->anew || n->probing || n->accused.from < n->accused.to)
+		return false;
+	settle_unsent(n);
+	if (n->n > 0 || is_in_doubt(n))
+		return false;
+	remember_load(n);
+	return true;
+}
+
 enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 {
 	SP_BUG_IF(n->state != IDLE);
@@ -347,13 +380,11 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 		n->state = CONTROL_OUT;
 		return send_one(n, n->good, out);
 	}
-	settle_unsent(n);
-	if (n->n == 0 ? is_in_doubt(n) : !n->proven && n->blind >= BLIND_REQUESTS)
-		return NARROW_WITNESS;
-	if (n->n == 0) {
-		remember_load(n);
+	if (narrow_is_done(n))
 		return NARROW_DONE;
-	}
+	bool hopeless = n->begins[EXPECTED] == 0;
+	if (n->n == 0 || (!n->proven && n->blind >= (hopeless ? HOPELESS_REQUESTS : BLIND_REQUESTS)))
+		return NARROW_WITNESS;
 	struct piece p = pop_front(n);
 	n->current = p;
 	n->state = PIECE_OUT;
@@ -409,6 +440,8 @@ static void accepted(struct narrow *n, const struct piece *p)
 		known_delivered(n->known, n->series[s->series], s->ms);
 	}
 	n->good = n->order[p->to - 1];
+	for (size_t i = 0; i < n->n && p->apart; i++) /* it takes again what it refused */
+		n->pieces[(n->front + i) % n->cap].apart = false;
 	if (p->refused || (n->rules.suspect && p->surely_bad))
 		doubt(n);
 	else if (p->left)
@@ -432,11 +465,13 @@ static void refused(struct narrow *n, const struct piece *p, bool load, int stat
 		n->accused.refused = true;
 		return;
 	}
-	bool late = n->refusals[s->refusal].order && known_proves_late(n->known, n->series[s->series], s->ms);
-	condemn(n, p, s->refusal, late || !alone);
-	if (!alone)
-		known_skipped(n->known);
-	else if ((late || n->proven) && status != 413)
+	if (!alone) {
+		skip(n, p, s->refusal);
+		return;
+	}
+	bool late = is_late(n, s);
+	condemn(n, p, s->refusal, late);
+	if ((late || n->proven) && status != 413)
 		learn_refused(n, s, 1);
 }
 
@@ -487,12 +522,22 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 	return false;
 }
 
+static void vouch(struct narrow *n, unsigned weight)
+{
+	n->anew |= !n->proven && n->blind > 0;
+	receiver_is_well(n, weight);
+}
+
 void narrow_witness(struct narrow *n)
 {
 	if (n->state == CONTROL_OUT || (n->accused.from < n->accused.to && n->good != NOBODY))
 		return; /* the control says more */
-	n->anew |= !n->proven && n->blind > 0;
-	receiver_is_well(n, HEARING_WITNESS);
+	vouch(n, HEARING_WITNESS);
+}
+
+void narrow_control(struct narrow *n)
+{
+	vouch(n, HEARING_CONTROL);
 }
 
 unsigned narrow_failed_probes(const struct narrow *n)

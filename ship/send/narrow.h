@@ -52,9 +52,13 @@ SP_CHECKED enum sp_status narrow_new(struct sp_bytes block, const struct narrow_
     struct narrow **out, struct sp_why *why);
 void narrow_free(struct narrow **n);
 enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out);
+/* Nothing must be sent any more. Then narrow_next says so, too. */
+bool narrow_is_done(struct narrow *n);
 /* Was that answer one about data? False: it was about the receiver, wait and ask narrow_next again. */
 bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious, int status, struct sp_bytes words);
+/* The receiver took another batch; or a sample for which we asked, because this one was refused. */
 void narrow_witness(struct narrow *n);
+void narrow_control(struct narrow *n);
 /* With max_requests, once something was accepted: what is not known is no longer looked for. Those samples become dead
  * letters, partly_refused; the receiver has stored what was good of them. Else false, and nothing changes. Not while a
  * piece is out. */

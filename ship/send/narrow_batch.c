@@ -80,6 +80,8 @@ static void put_in_order(struct narrow *n)
 	classify(n);
 	for (uint32_t i = 0; i < n->totals.samples; i++)
 		n->order[i] = i;
+	for (int c = 0; c < CLASSES; c++)
+		n->begins[c] = n->totals.samples;
 	qsort_r(n->order, n->totals.samples, sizeof(n->order[0]), by_place, n);
 	for (uint32_t place = n->totals.samples; place-- > 0;) {
 		struct sample *s = &n->samples[n->order[place]];

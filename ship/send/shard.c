@@ -332,6 +332,8 @@ static void shard_answered(void *arg, const struct http_answer *a)
 		about_data = whole_answered(s, a, r);
 	else if (s->kind == REQUEST_REPEAT)
 		d->repeat_refused = about_data;
+	if (s->kind == REQUEST_REPEAT && s->narrow && r.verdict == SHIP_DELIVERED)
+		narrow_control(s->narrow);
 
 	if (r.verdict == SHIP_DELIVERED)
 		destination_accepted(d, s->epoch);

@@ -139,6 +139,10 @@ static bool is_scout(const struct shard *s)
 bool shard_narrow_send(struct shard *s)
 {
 	struct narrow_piece piece;
+	if (narrow_is_done(s->narrow)) {
+		finish_narrowing(s);
+		return false;
+	}
 	if (!is_scout(s) || (s->pieces > 0 && !may_narrow(s->dest) && !narrow_give_up(s->narrow)))
 		return true;
 	switch (narrow_next(s->narrow, &piece)) {
