@@ -143,10 +143,13 @@ static enum sp_status change_file(struct key_file *f, const char *verb, const ch
 	return status == SP_OK ? write_key_file(f, false, why) : status;
 }
 
-static enum sp_status find_dir(const char *config, char **dir, struct sp_why *why)
+/* told, or where the configuration says. *dir is the caller's. */
+static enum sp_status find_dir(const char *config, const char *told, char **dir, struct sp_why *why)
 {
-	if (*dir)
+	if (told) {
+		*dir = sp_strdup(told);
 		return SP_OK;
+	}
 	struct conf *conf = conf_new();
 	struct settings *s = NULL;
 	enum sp_status status = conf_read_usual(conf, config, why);
@@ -161,20 +164,19 @@ static enum sp_status find_dir(const char *config, char **dir, struct sp_why *wh
 	return status;
 }
 
-static enum sp_status run_verb(const char *verb, const char *name, const char *config, char **dir, struct sp_why *why)
+static enum sp_status run_verb(const char *verb, const char *name, const char *config, const char *dir, struct sp_why *why)
 {
 	char secret[SECRET_TEXT + 1] = "", hash[HASH_TEXT + 1];
 	struct key_file f = {0};
-	enum sp_status status = key_name_ok(name) ? find_dir(config, dir, why)
+	enum sp_status status = key_name_ok(name) ? find_dir(config, dir, &f.dir, why)
 						  : sp_fail(why, SP_CONFIG, "\"%.80s\" cannot be the name of a key: right are small letters, digits and single _", name);
 	if (status == SP_OK)
 		status = make_secret(secret, hash, why);
-	if (status != SP_OK)
-		return status;
-	f.dir = *dir;
-	f.path = sp_asprintf("%s/%s.yaml", f.dir, name);
-	f.fresh = sp_asprintf("%s/.%s.yaml.%d", f.dir, name, (int)getpid());
-	status = change_file(&f, verb, name, hash, why);
+	if (status == SP_OK) {
+		f.path = sp_asprintf("%s/%s.yaml", f.dir, name);
+		f.fresh = sp_asprintf("%s/.%s.yaml.%d", f.dir, name, (int)getpid());
+		status = change_file(&f, verb, name, hash, why);
+	}
 	if (status == SP_OK && strcmp(verb, "retire") != 0 && (puts(secret) < 0 || fflush(stdout) != 0))
 		status = sp_fail(why, SP_IO, "the key could not be printed: %s has its hash, but nobody knows it", f.path);
 	OPENSSL_cleanse(secret, sizeof secret);
@@ -182,6 +184,7 @@ static enum sp_status run_verb(const char *verb, const char *name, const char *c
 		fprintf(stderr, "%s is written and counts within two seconds\n", f.path);
 	sp_buf_free(&f.text);
 	settings_free(&f.settings);
+	sp_free(f.dir);
 	sp_free(f.path);
 	sp_free(f.fresh);
 	return status;
@@ -190,30 +193,22 @@ static enum sp_status run_verb(const char *verb, const char *name, const char *c
 int keys_main(int argc, char **argv)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"dir", required_argument, NULL, 'd'}, {0}};
-	static const char usage[] = "usage: standpipe keys new | rotate | retire NAME [--dir DIR] [--config FILE]\n";
-	const char *config = NULL;
-	char *dir = NULL;
-	struct sp_why why = {.text = ""};
+	const char *config = NULL, *dir = NULL;
+	bool wrong = false;
+	struct sp_why why;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o == 'c') {
-			config = optarg;
-		} else if (o == 'd') {
-			sp_free(dir);
-			dir = sp_strdup(optarg);
-		} else {
-			optind = argc + 1;
-			break;
-		}
+		config = o == 'c' ? optarg : config;
+		dir = o == 'd' ? optarg : dir;
+		wrong |= o == '?';
 	}
-	const char *verb = argc - optind == 2 ? argv[optind] : "";
-	enum sp_status status = SP_CONFIG;
-	bool known = strcmp(verb, "new") == 0 || strcmp(verb, "rotate") == 0 || strcmp(verb, "retire") == 0;
-	if (known)
-		status = run_verb(verb, argv[optind + 1], config, &dir, &why);
-	else
-		fputs(usage, stderr);
-	sp_free(dir);
-	if (known && status != SP_OK)
-		fprintf(stderr, "standpipe keys: %s\n", why.text);
-	return !known ? SP_EXIT_USAGE : status == SP_OK ? SP_EXIT_OK : status == SP_CONFIG ? SP_EXIT_CONFIG : SP_EXIT_FAILED;
+	const char *verb = !wrong && argc - optind == 2 ? argv[optind] : "";
+	if (strcmp(verb, "new") != 0 && strcmp(verb, "rotate") != 0 && strcmp(verb, "retire") != 0) {
+		fputs("usage: standpipe keys new | rotate | retire NAME [--dir DIR] [--config FILE]\n", stderr);
+		return SP_EXIT_USAGE;
+	}
+	enum sp_status status = run_verb(verb, argv[optind + 1], config, dir, &why);
+	if (status == SP_OK)
+		return SP_EXIT_OK;
+	fprintf(stderr, "standpipe keys: %s\n", why.text);
+	return status == SP_CONFIG ? SP_EXIT_CONFIG : SP_EXIT_FAILED;
 }

@@ -248,30 +248,18 @@ int main(int argc, char **argv)
 		return connect_main(argc - 1, argv + 1);
 	if (argc > 1 && argv[1][0] != '-')
 		return tools_main(argc - 1, argv + 1);
-	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
-		switch (o) {
-		case 'c':
-			config = optarg;
-			break;
-		case 'v':
-			view_fd = (int)strtol(optarg, NULL, 10);
-			break;
-		case 'a':
-			again = true;
-			break;
-		case 'd':
-			drains = true;
-			break;
-		case 't':
-			timed = true;
-			usage |= !time_parse(optarg, &drain_ms) || drain_ms <= 0;
-			break;
-		case 'h':
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (o == 'h') {
 			fputs(usage_text, stdout);
 			return SP_EXIT_OK;
-		default:
-			usage = true;
 		}
+		config = o == 'c' ? optarg : config;
+		view_fd = o == 'v' ? (int)strtol(optarg, NULL, 10) : view_fd;
+		again |= o == 'a';
+		drains |= o == 'd';
+		timed |= o == 't';
+		usage |= o == '?' || (o == 't' && (!time_parse(optarg, &drain_ms) || drain_ms <= 0));
+	}
 	if (usage || optind != argc || (timed && !drains)) {
 		fputs(usage_text, stderr);
 		return SP_EXIT_USAGE;

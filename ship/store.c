@@ -168,8 +168,7 @@ static size_t cut_into_lanes(struct store *s, const Standpipe__StoreGroup *g, st
 	for (size_t i = 0; i < g->n_lanes; i++) {
 		if (!of_lane[i]) {
 			of_lane[i] = &parts[n++];
-			*of_lane[i] = (struct store_group){
-			    .group = whole.group, .lane = g->lanes[i]->name, .dests = whole.dests, .n_dests = whole.n_dests};
+			*of_lane[i] = (struct store_group){.lane = g->lanes[i]->name, .dests = whole.dests, .n_dests = whole.n_dests};
 		}
 		of_lane[i]->merged = g->lanes[i]->merged;
 		of_lane[i]->dropped = g->lanes[i]->dropped;
@@ -186,8 +185,7 @@ static void lay_out(struct store *s, const struct plan *plan, struct layout at)
 		const Standpipe__StoreGroup *g = m->groups[i];
 		const struct plan_dests *dests = &plan->dests[g->group];
 		struct store_group *to = &at.groups[s->request.n_groups];
-		*to = (struct store_group){.group = g->group,
-		    .bytes = s->frame->bulk[i].p,
+		*to = (struct store_group){.bytes = s->frame->bulk[i].p,
 		    .n = s->frame->bulk[i].n,
 		    .slices = at.slices,
 		    .n_slices = g->n_slices,

@@ -41,25 +41,15 @@ static const struct {
 
 static enum sp_status failed(const struct db *db, int rc, const char *what, struct sp_why *why)
 {
+	static const struct {
+		int code;
+		enum sp_status status;
+	} known[] = {{SQLITE_FULL, SP_FULL}, {SQLITE_NOMEM, SP_NO_MEM}, {SQLITE_BUSY, SP_LOCKED}, {SQLITE_LOCKED, SP_LOCKED},
+		{SQLITE_CORRUPT, SP_BAD_DATA}, {SQLITE_NOTADB, SP_BAD_DATA}};
 	enum sp_status status = SP_IO;
-	switch (rc & 0xff) {
-	case SQLITE_FULL:
-		status = SP_FULL;
-		break;
-	case SQLITE_NOMEM:
-		status = SP_NO_MEM;
-		break;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		status = SP_LOCKED;
-		break;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		status = SP_BAD_DATA;
-		break;
-	default:
-		break;
-	}
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (known[i].code == (rc & 0xff))
+			status = known[i].status;
 	return sp_fail(why, status, "%s: %s (SQLite code %d)", what, db ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc), rc);
 }
 

@@ -11,6 +11,7 @@
 #ifndef SHIP_DB_H
 #define SHIP_DB_H
 
+#include "common/alloc.h"
 #include "common/bytes.h"
 
 #include <sqlite3.h>
@@ -79,6 +80,12 @@ static inline struct sp_bytes db_column_bytes(sqlite3_stmt *st, int column)
 {
 	const void *p = sqlite3_column_blob(st, column);
 	return sp_bytes(p, p ? (size_t)sqlite3_column_bytes(st, column) : 0);
+}
+/* A copy; "" for NULL. The caller frees it. */
+static inline char *db_column_text(sqlite3_stmt *st, int column)
+{
+	struct sp_bytes s = db_column_bytes(st, column);
+	return sp_strndup(s.n ? (const void *)s.p : "", s.n);
 }
 
 #endif

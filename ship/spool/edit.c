@@ -51,10 +51,8 @@ static size_t list_evidence(struct spool *sp, const char *sql, const struct db_v
 	size_t n = 0;
 	sqlite3_stmt *st = db_query(sp->db, sql, v, PICK_VALUES);
 	while (db_next(sp->db, st)) {
-		struct sp_bytes sender = db_column_bytes(st, 4);
-		out[n].row = (struct evidence_row){.id = sqlite3_column_int64(st, 0), .size = sqlite3_column_int64(st, 1),
-			.samples = sqlite3_column_int64(st, 2), .dest = (uint32_t)sqlite3_column_int64(st, 3)};
-		out[n++].sender = sp_strndup(sender.p, sender.n);
+		out[n].row = evidence_row(st);
+		out[n++].sender = db_column_text(st, 4);
 	}
 	return n;
 }
@@ -115,12 +113,6 @@ struct letter {
 	struct sp_buf answer, body;
 };
 
-static char *column_text(sqlite3_stmt *st, int column)
-{
-	struct sp_bytes s = db_column_bytes(st, column);
-	return sp_strndup(s.n ? (const void *)s.p : "", s.n);
-}
-
 static void letter_read(struct spool *sp, int64_t id, struct letter *l)
 {
 	sqlite3_stmt *st = db_query(sp->db,
@@ -133,8 +125,8 @@ static void letter_read(struct spool *sp, int64_t id, struct letter *l)
 			.series = (uint32_t)sqlite3_column_int64(st, 4), .samples = (uint32_t)l->row.samples,
 			.min_ms = sqlite3_column_int64(st, 5), .max_ms = sqlite3_column_int64(st, 6)};
 		l->crc = (uint32_t)sqlite3_column_int64(st, 7);
-		l->sender = column_text(st, 8);
-		l->reason = column_text(st, 9);
+		l->sender = db_column_text(st, 8);
+		l->reason = db_column_text(st, 9);
 		sp_buf_add(&l->answer, db_column_bytes(st, 10));
 		sp_buf_add(&l->body, db_column_bytes(st, 11));
 	}

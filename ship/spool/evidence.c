@@ -80,13 +80,6 @@ static void row_expire(struct spool *sp, struct evidence *e, const struct eviden
 		spool_change(sp, row->dest)->expired += samples;
 }
 
-/* Columns 0-3: id, size, samples, dest. */
-static struct evidence_row row_read(sqlite3_stmt *st)
-{
-	return (struct evidence_row){.id = sqlite3_column_int64(st, 0), .size = sqlite3_column_int64(st, 1),
-		.samples = sqlite3_column_int64(st, 2), .dest = (uint32_t)sqlite3_column_int64(st, 3)};
-}
-
 /* Makes the table as small as it must be, at the cost of the sender that takes most of it. */
 static void trim(struct spool *sp, struct evidence *e)
 {
@@ -101,7 +94,7 @@ static void trim(struct spool *sp, struct evidence *e)
 				   : "SELECT id, size, 0, 0 FROM quarantine WHERE sender = ?1 ORDER BY id LIMIT 1",
 			DB_ARGS(db_text(most->sender)));
 		while (db_next(sp->db, st))
-			row = row_read(st);
+			row = evidence_row(st);
 		if (!row.id)
 			db_fail(sp->db, SP_IO, "the sums of the evidence do not fit its rows");
 		row_expire(sp, e, &row, most->sender);
@@ -157,11 +150,10 @@ void evidence_expire(struct spool *sp, struct evidence *e, int64_t before_ms)
 				   : "SELECT id, size, 0, 0, at_ms, sender FROM quarantine ORDER BY id LIMIT 1",
 			DB_NO_ARGS);
 		while (db_next(sp->db, st)) {
-			row = row_read(st);
+			row = evidence_row(st);
 			row.at_ms = sqlite3_column_int64(st, 4);
-			struct sp_bytes name = db_column_bytes(st, 5);
 			sp_free(sender);
-			sender = sp_strndup(name.p, name.n);
+			sender = db_column_text(st, 5);
 		}
 		if (db_ok(sp->db))
 			e->oldest_ms = row.at_ms;

@@ -452,9 +452,8 @@ static char *payload_sender(struct spool *sp, uint64_t payload)
 	sqlite3_stmt *st = db_query(
 		sp->db, "SELECT sender FROM payload WHERE id = ?1 AND sender IS NOT NULL", DB_ARGS(db_int((int64_t)payload)));
 	while (db_next(sp->db, st)) {
-		struct sp_bytes name = db_column_bytes(st, 0);
 		sp_free(sender);
-		sender = sp_strndup(name.p, name.n);
+		sender = db_column_text(st, 0);
 	}
 	return sender ? sender : sp_strdup("");
 }

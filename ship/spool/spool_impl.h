@@ -149,6 +149,12 @@ struct evidence_row {
 	int64_t id, size, samples, at_ms;
 	uint32_t dest;
 };
+/* Columns 0-3: id, size, samples, dest. */
+static inline struct evidence_row evidence_row(sqlite3_stmt *st)
+{
+	return (struct evidence_row){.id = sqlite3_column_int64(st, 0), .size = sqlite3_column_int64(st, 1),
+		.samples = sqlite3_column_int64(st, 2), .dest = (uint32_t)sqlite3_column_int64(st, 3)};
+}
 /* Takes a row out of its table and of the sums. The samples of a dead letter are in no term of the books then: the caller adds what
  * this returns to one. */
 uint64_t evidence_remove(struct spool *sp, struct evidence *e, const struct evidence_row *row, const char *sender);

@@ -23,7 +23,6 @@ struct store_slice {
 };
 
 struct store_group {
-	uint32_t group;
 	const uint8_t *bytes; /* borrowed until done */
 	size_t n;
 	struct store_slice *slices;
@@ -59,7 +58,6 @@ struct store_request {
 	int64_t received_ms;
 	void (*done)(void *arg, struct store_request *r, enum store_result result);
 	void *arg;
-	struct store_request *next; /* writer's */
 	enum store_result result;   /* writer's */
 };
 

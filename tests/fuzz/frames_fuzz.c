@@ -39,7 +39,7 @@ static void check_request(const struct store *s)
 	volatile uint8_t sum = 0;
 	for (size_t i = 0; i < r->n_groups; i++) {
 		const struct store_group *g = &r->groups[i];
-		expect(g->group < 2 && g->n_dests == 1 && (g->group == 0) == !g->lane);
+		expect(g->n_dests == 1 && (g->dests[0] == 1) == !g->lane);
 		expect(!g->lane || !g->lane[0] || lane_name_ok(sp_str(g->lane)));
 		for (size_t k = 0; k < g->n_slices; k++) {
 			expect(g->slices[k].shard < 4 && g->slices[k].len > 0);
@@ -54,8 +54,8 @@ static void check_request(const struct store *s)
 
 static void try_store(struct frame *f)
 {
-	static uint32_t dest = 1;
-	static struct plan_dests dests[] = {{&dest, 1}, {&dest, 1}};
+	static uint32_t ids[] = {1, 2};
+	static struct plan_dests dests[] = {{&ids[0], 1}, {&ids[1], 1}};
 	static Standpipe__Group plain = STANDPIPE__GROUP__INIT, with_lanes = STANDPIPE__GROUP__INIT;
 	static Standpipe__Group *groups[] = {&plain, &with_lanes};
 	struct plan plan = {.message = STANDPIPE__PLAN__INIT, .dests = dests};
