@@ -95,14 +95,14 @@ def test_each_kind_of_receiver_has_a_setting_for_late_samples(tmp_path):
         return 200, {}, ""
 
     sink = receiver.Receiver(behave=judge)
-    destinations = {kind.replace("-", "_"): {"receiver": kind, "url": f"http://127.0.0.1:{sink.port}/{kind}"} for kind in ORDER}
+    destinations = {kind.replace("-", "_"): {"receiver": kind, "url": f"http://127.0.0.1:{sink.port}/{kind}", "external_labels": {"Z": "1", "a": "2"}} for kind in ORDER}
     got = check(tmp_path, destinations, "--write-probe")
     for kind, setting in ORDER.items():
         steps = got[kind.replace("-", "_")]
         assert steps["sample of now"][0] == "ok" and steps["sample out of order"][0] == "warning"
         assert steps["sample out of order"][1].startswith("400 the sample was rejected (err-mimir-sample-out-of-order); ") and setting in steps["sample out of order"][1]
     probes = [s for r in sink.requests for s in r.series()]
-    assert {dict(labels)["__name__"] for labels, _ in probes} == {"standpipe_probe"} and len(probes) == 2 * len(ORDER)
+    assert {labels for labels, _ in probes} == {(("Z", "1"), ("__name__", "standpipe_probe"), ("a", "2"))} and len(probes) == 2 * len(ORDER)
     assert {a[0][0] - b[0][0] for (_, a), (_, b) in zip(probes[::2], probes[1::2])} == {60000}
     text = subprocess.run([relay.BIN / "standpipe", "check", "--connect", "--write-probe", "--config", tmp_path / "standpipe.yaml"], capture_output=True, text=True, timeout=60)
     assert text.returncode == 0 and text.stdout.count("warning  sample out of order: 400 ") == len(ORDER) and f"0 of {len(ORDER)} failed, {len(ORDER)} warnings" in text.stdout

@@ -222,6 +222,21 @@ static void the_rules_between_settings_hold(void **state)
 	}
 }
 
+static void a_destination_that_must_not_fill_the_spool_has_a_limit(void **state)
+{
+	(void)state;
+	struct settings *s = NULL;
+	struct sp_why why = {0};
+	assert_int_equal(load("spool: {max: 8GiB}\ndestinations:\n drops: {url: https://x/, on_full: drop}\n own: {url: https://x/, on_full: drop, queue_max: 1GiB}\n"
+			      " lanes: {url: https://x/, lanes: {by: key, header: X}}\n plain: {url: https://x/}\n", SP_ROLE_SHIP, &s, &why), SP_OK);
+	for (size_t i = 0; i < s->n_dests; i++) {
+		const char *name = s->dests[i].name;
+		int64_t want = strcmp(name, "plain") == 0 ? 0 : strcmp(name, "own") == 0 ? 1 << 30 : ((int64_t)4 << 30) / 3;
+		assert_int_equal(s->dests[i].queue_max, want);
+	}
+	settings_free(&s);
+}
+
 static void the_environment_overrides_and_only_double_underscores_are_ours(void **state)
 {
 	(void)state;
@@ -340,6 +355,7 @@ int main(void)
 	    cmocka_unit_test(the_smallest_file_of_the_readme_is_enough),
 	    cmocka_unit_test(a_refusal_names_file_line_and_what_is_right),
 	    cmocka_unit_test(the_rules_between_settings_hold),
+	    cmocka_unit_test(a_destination_that_must_not_fill_the_spool_has_a_limit),
 	    cmocka_unit_test(the_environment_overrides_and_only_double_underscores_are_ours),
 	    cmocka_unit_test(rules_keep_their_order_and_lists),
 	    cmocka_unit_test(a_secret_is_never_shown),
