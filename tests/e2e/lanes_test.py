@@ -80,6 +80,8 @@ def test_200_lanes_of_which_three_are_in_trouble():
         taken = by_tenant(sink)
         assert all(taken[n] == want for n in names)
         m = r.metrics()  # an empty label is none
+        ill = {k for k, v in m.items() if k.startswith("standpipe_destination_requests_total{") and v and 'code="204"' not in k}
+        assert {n for n in names if any(f'lane="{n}"' in k for k in ill)} == {"t-20", "t-60"} and all("lane=" in k for k in ill)
         assert 'standpipe_samples_accepted_total{destination="main",role="ship"}' in m
         assert m['standpipe_samples_delivered_total{destination="main",lane="t-7",role="ship"}'] == samples
 
