@@ -73,6 +73,14 @@ struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name)
 	return d;
 }
 
+uint32_t dest_make(struct spool *sp, const char *name, int64_t shards)
+{
+	uint32_t id = sp->max_dest + 1;
+	dest_add(sp, id, sp_str(name))->shards = shards;
+	db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)", DB_ARGS(db_int(id), db_text(name), db_int(shards)));
+	return id;
+}
+
 void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of)
 {
 	struct spool_dest *d = &sp->dests[lane], *whole = &sp->dests[of];
@@ -111,12 +119,9 @@ static uint32_t lane_find(struct spool *sp, uint32_t dest, const char *lane, boo
 	uint32_t id = spool_dest_id(sp, name);
 	if (id || !make)
 		return id;
-	id = sp->max_dest + 1;
-	dest_add(sp, id, sp_str(name));
+	id = dest_make(sp, name, sp->dests[dest].shards);
 	dest_adopt_lane(sp, id, dest);
 	sp->tx.n_made++;
-	db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
-	    DB_ARGS(db_int(id), db_text(name), db_int(sp->dests[id].shards)));
 	return id;
 }
 

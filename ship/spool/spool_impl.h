@@ -103,6 +103,7 @@ const char *spool_path(const struct spool *sp, const char *name, char out[SPOOL_
 void dests_init(struct spool *sp);
 void dests_free(struct spool *sp);
 struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name);
+uint32_t dest_make(struct spool *sp, const char *name, int64_t shards); /* with its row; returns its id */
 void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of);
 void dests_forget_made(struct spool *sp); /* of a rollback */
 /* The row of this lane of a destination that has lanes; make: where there is none yet, it is made. "": a sender that gave no usable

@@ -222,12 +222,8 @@ static enum sp_status register_dests(struct spool *sp, const struct settings *s,
 	for (size_t i = 0; i < s->n_dests && status == SP_OK; i++) {
 		const struct dest_settings *dest = &s->dests[i];
 		uint32_t id = spool_dest_id(sp, dest->name);
-		if (!id) {
-			id = sp->max_dest + 1;
-			dest_add(sp, id, sp_str(dest->name))->shards = dest->shards;
-			db_run(sp->db, "INSERT INTO dest(id, name, shards) VALUES (?1, ?2, ?3)",
-				DB_ARGS(db_int(id), db_text(dest->name), db_int(dest->shards)));
-		}
+		if (!id)
+			id = dest_make(sp, dest->name, dest->shards);
 		status = set_shards(sp, id, dest, why);
 		sp->dests[id].settings = dest;
 		spool_change(sp, id)->queue_max = (uint64_t)dest->queue_max;

@@ -144,8 +144,7 @@ void writer_metrics(struct writer *w)
 
 static void drain(struct writer *w)
 {
-	struct queue answers;
-	queue_init(&answers);
+	struct queue answers = {0};
 	pthread_mutex_lock(&w->lock);
 	queue_join(&answers, &w->out);
 	bool changed = w->view.full != w->published.full;
@@ -187,10 +186,6 @@ enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct w
 	w->spool = sp;
 	w->max_bytes = (uint64_t)s->spool_max;
 	w->cache_max = (size_t)s->memory / CACHE_PART;
-	queue_init(&w->in);
-	queue_init(&w->out);
-	queue_init(&w->held);
-	queue_init(&w->notes);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	SP_BUG_IF(w->wake_fd < 0);
 	w->source = sp_loop_fd(l, w->wake_fd, EPOLLIN, woken, w);
@@ -201,9 +196,7 @@ enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct w
 	pthread_condattr_destroy(&attr);
 	w->last_tick = w->last_work = w->last_check = sp_mono_now();
 	writer_check_books(w);
-	struct queue none;
-	queue_init(&none);
-	writer_publish(w, &none);
+	writer_publish(w, &(struct queue){0});
 	drain(w);
 	SP_BUG_IF(pthread_create(&w->thread, NULL, writer_thread, w) != 0);
 	*out = w;
@@ -214,8 +207,7 @@ enum sp_status writer_open(struct sp_loop *l, const struct settings *s, struct w
 static void finish(struct writer *w)
 {
 	for (;;) {
-		struct queue group;
-		queue_init(&group);
+		struct queue group = {0};
 		drain(w);
 		writer_take_group(w, &group);
 		if (!group.first)

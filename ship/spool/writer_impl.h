@@ -53,8 +53,8 @@ struct op {
 	size_t group_ops;
 };
 
-struct queue {
-	struct op *first, **last;
+struct queue { /* {0}: empty */
+	struct op *first, *last;
 };
 
 /* What the loop thread may know, as of the last commit. */
@@ -105,34 +105,30 @@ struct writer {
 	void *full_arg;
 };
 
-static inline void queue_init(struct queue *q)
+/* `from` is empty then. */
+static inline void queue_join(struct queue *to, struct queue *from)
 {
-	q->first = NULL;
-	q->last = &q->first;
+	if (to->first)
+		to->last->next = from->first;
+	else
+		to->first = from->first;
+	if (from->first)
+		to->last = from->last;
+	*from = (struct queue){0};
 }
 
 static inline void queue_put(struct queue *q, struct op *op)
 {
 	op->next = NULL;
-	*q->last = op;
-	q->last = &op->next;
+	queue_join(q, &(struct queue){op, op});
 }
 
 static inline struct op *queue_take(struct queue *q)
 {
 	struct op *op = q->first;
-	if (op && !(q->first = op->next))
-		q->last = &q->first;
+	if (op)
+		q->first = op->next;
 	return op;
-}
-
-static inline void queue_join(struct queue *to, struct queue *from)
-{
-	if (!from->first)
-		return;
-	*to->last = from->first;
-	to->last = from->last;
-	queue_init(from);
 }
 
 /* The database thread's functions. After it ended, the loop thread may call the others. */

@@ -154,7 +154,7 @@ static void change_group(struct writer *w, struct queue *group, struct queue *an
 		op->next = NULL;
 		change_alone(w, op, answers);
 	}
-	queue_init(group);
+	*group = (struct queue){0};
 }
 
 /* ---- payloads that were read: their shards and destinations ask for them at about the same time ---- */
@@ -287,40 +287,24 @@ void writer_take_group(struct writer *w, struct queue *group)
 	}
 }
 
-static void run_looks(struct writer *w, struct queue *looks)
-{
-	struct queue answers;
-	queue_init(&answers);
-	for (struct op *op; (op = queue_take(looks));) {
-		look(w, op);
-		queue_put(&answers, op);
-	}
-	writer_publish(w, &answers);
-}
-
-static void run_changes(struct writer *w, struct queue *changes)
-{
-	struct queue answers;
-	queue_init(&answers);
-	change_group(w, changes, &answers);
-	writer_publish(w, &answers);
-}
-
 /* Looks overtake changes: who is sending waits for them, and changes gather for one commit. What is looked at is there as long as its
  * batches are, and batches that a list comes too early for are announced by their commit. */
 void writer_run_group(struct writer *w, struct queue *group)
 {
-	struct queue looks, changes;
+	struct queue looks = {0}, changes = {0};
 	struct sp_why why;
-	queue_init(&looks);
-	queue_init(&changes);
 	w->last_work = sp_mono_now();
 	for (struct op *op; (op = queue_take(group));)
 		queue_put(is_change(op) ? &changes : &looks, op);
+	for (struct op *op = looks.first; op; op = op->next)
+		look(w, op);
 	if (looks.first)
-		run_looks(w, &looks);
-	if (changes.first)
-		run_changes(w, &changes);
+		writer_publish(w, &looks);
+	if (changes.first) {
+		struct queue answers = {0};
+		change_group(w, &changes, &answers);
+		writer_publish(w, &answers);
+	}
 	/* After the answers: nobody needs to wait for it. */
 	if (spool_checkpoint(w->spool, false, &why) != SP_OK)
 		writer_failed(w, &why);
@@ -361,13 +345,12 @@ static enum sp_status use_idle_time(struct writer *w, struct sp_why *why)
 
 void writer_tick(struct writer *w)
 {
-	struct queue answers;
+	struct queue answers = {0};
 	struct sp_why why;
 	w->last_tick = sp_mono_now();
-	queue_init(&answers);
 	if (w->held.first) {
-		struct queue again = w->held;
-		queue_init(&w->held);
+		struct queue again = {0};
+		queue_join(&again, &w->held);
 		change_group(w, &again, &answers);
 	}
 	if (!w->recent_used)
@@ -388,8 +371,7 @@ void *writer_thread(void *arg)
 	struct writer *w = arg;
 	bool stop = false;
 	while (!stop) {
-		struct queue group;
-		queue_init(&group);
+		struct queue group = {0};
 		int64_t wait_ms = TICK_MS - sp_mono_since_ms(w->last_tick);
 		pthread_mutex_lock(&w->lock);
 		if (!w->in.first && !w->stop && wait_ms > 0) {
