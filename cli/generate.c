@@ -129,9 +129,9 @@ void generate_expected(struct sp_buf *out, const struct cloudwatch_point *p)
 		json_array_append_new(dims, json_pack("[ss]", p->dim_names[i], p->dim_values[i]));
 	for (size_t i = 0; i < p->n_quantiles; i++)
 		json_array_append_new(quantiles, json_pack("[ff]", p->quantiles[i][0], p->quantiles[i][1]));
-	json_t *o = json_pack("{ss ss so ss ss ss sI sI sI sf sf sf so}", "namespace", p->ns, "metric", p->metric, "dims", dims, "account",
-		p->account, "region", p->region, "unit", p->unit, "start_ms", (json_int_t)p->start_ms, "end_ms",
-		(json_int_t)(p->start_ms + MINUTE_MS), "count", (json_int_t)p->count, "sum", p->sum, "min", p->min, "max", p->max, "quantiles",
-		quantiles);
+	json_t *o = json_pack("{ss ss so ss ss ss sI sI sI sf sf sf so}", "namespace", p->ns, "metric", p->metric, "dims", dims,
+		"account", p->account, "region", p->region, "unit", p->unit, "start_ms", (json_int_t)p->start_ms,
+		"end_ms", (json_int_t)(p->start_ms + MINUTE_MS), "count", (json_int_t)p->count,
+		"sum", p->sum, "min", p->min, "max", p->max, "quantiles", quantiles);
 	sp_json_put(out, o, JSON_COMPACT);
 }

@@ -97,8 +97,8 @@ static const char *duration(int64_t ms, char out[32])
 static bool is_quiet_lane(const json_t *o)
 {
 	const char *state = sp_json_text(o, "state");
-	return *sp_json_text(o, "lane") && (strcmp(state, "healthy") == 0 || strcmp(state, "idle") == 0) && !sp_json_is(o, "full") &&
-		!sp_json_is(o, "refusing") && sp_json_is(o, "balanced");
+	return *sp_json_text(o, "lane") && (strcmp(state, "healthy") == 0 || strcmp(state, "idle") == 0) &&
+		!sp_json_is(o, "full") && !sp_json_is(o, "refusing") && sp_json_is(o, "balanced");
 }
 
 /* rows: of destinations and lanes; width: of the longest name. */
@@ -107,23 +107,38 @@ static void print_states(const json_t *rows, int width)
 	char age[32], next[32];
 	const json_t *o;
 	size_t i;
-	printf("%-*s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", width, "destination", "state", "reason", "write", "series", "queued", "MiB", "oldest", "next try");
-	json_array_foreach(rows, i, o)
-		printf("%-*s %-12s %-20s %-5s %10" PRId64 " %12" PRId64 " %9.1f%s %8s %10s\n", width, sp_json_text(o, "name"), sp_json_text(o, "state"),
-			sp_json_is(o, "refusing") && !*sp_json_text(o, "reason") ? "refusing" : sp_json_text(o, "reason"),
-			sp_json_text(o, "protocol"), sp_json_number(o, "active_series"), sp_json_number(o, "queued_samples"), (double)sp_json_number(o, "queued_bytes") / (1 << 20),
-			sp_json_is(o, "full") ? "!" : " ", duration(sp_json_number(o, "oldest_age_ms"), age), duration(sp_json_number(o, "next_probe_in_ms"), next));
+	printf("%-*s %-12s %-20s %-5s %10s %12s %10s %8s %10s\n", width, "destination", "state", "reason", "write", "series", "queued", "MiB",
+		"oldest", "next try");
+	json_array_foreach(rows, i, o) {
+		const char *reason = sp_json_text(o, "reason");
+		printf("%-*s %-12s %-20s %-5s ", width, sp_json_text(o, "name"), sp_json_text(o, "state"),
+			sp_json_is(o, "refusing") && !*reason ? "refusing" : reason, sp_json_text(o, "protocol"));
+		printf("%10" PRId64 " %12" PRId64 " ", sp_json_number(o, "active_series"), sp_json_number(o, "queued_samples"));
+		printf("%9.1f%s %8s %10s\n", (double)sp_json_number(o, "queued_bytes") / (1 << 20), sp_json_is(o, "full") ? "!" : " ",
+			duration(sp_json_number(o, "oldest_age_ms"), age), duration(sp_json_number(o, "next_probe_in_ms"), next));
+	}
 }
 
 static void print_books(const json_t *rows, int width)
 {
+	static const struct {
+		const char *head, *name;
+		int width;
+	} terms[] = {{"delivered", "delivered", 14}, {"queued", "queued_samples", 12}, {"dead letters", "dead_lettered", 12},
+		{"expired", "expired", 12}, {"dropped", "dropped", 12}, {"merged", "merged", 12}};
+	const size_t n = sizeof terms / sizeof terms[0];
 	const json_t *o;
-	size_t i;
-	printf("%-*s %14s = %14s + %12s + %12s + %12s + %12s + %12s\n", width, "samples", "accepted", "delivered", "queued", "dead letters", "expired", "dropped", "merged");
-	json_array_foreach(rows, i, o)
-		printf("%-*s %14" PRId64 " %s %14" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 " + %12" PRId64 "\n", width, sp_json_text(o, "name"),
-			sp_json_number(o, "accepted"), sp_json_is(o, "balanced") ? "=" : "IS NOT", sp_json_number(o, "delivered"), sp_json_number(o, "queued_samples"),
-			sp_json_number(o, "dead_lettered"), sp_json_number(o, "expired"), sp_json_number(o, "dropped"), sp_json_number(o, "merged"));
+	size_t i, k;
+	printf("%-*s %14s", width, "samples", "accepted");
+	for (k = 0; k < n; k++)
+		printf(" %s %*s", k ? "+" : "=", terms[k].width, terms[k].head);
+	json_array_foreach(rows, i, o) {
+		printf("\n%-*s %14" PRId64, width, sp_json_text(o, "name"), sp_json_number(o, "accepted"));
+		for (k = 0; k < n; k++)
+			printf(" %s %*" PRId64, k ? "+" : sp_json_is(o, "balanced") ? "=" : "IS NOT", terms[k].width,
+				sp_json_number(o, terms[k].name));
+	}
+	putchar('\n');
 }
 
 /* What the receiver said, or what went wrong, of each that is in trouble. */
@@ -135,7 +150,8 @@ static void print_answers(const json_t *rows)
 		const char *answer = sp_json_text(o, "answer");
 		int64_t status = sp_json_number(o, "http_status");
 		if (sp_json_is(o, "full"))
-			printf("%s: its queue is full: as on_full says, deliveries get 503 or its newest data is dropped\n", sp_json_text(o, "name"));
+			printf("%s: its queue is full: as on_full says, deliveries get 503 or its newest data is dropped\n",
+				sp_json_text(o, "name"));
 		if (status)
 			printf("%s: HTTP %" PRId64 " %s\n", sp_json_text(o, "name"), status, answer);
 		else if (*answer)
@@ -151,8 +167,8 @@ static int by_name(const void *a, const void *b)
 /* The row of a destination with lanes stands for all of them, but for removed ones. */
 static void add_lane(json_t *of, const json_t *lane)
 {
-	static const char *const summed[] = {
-		"queued_samples", "queued_bytes", "active_series", "accepted", "delivered", "dead_lettered", "expired", "dropped", "merged"};
+	static const char *const summed[] = {"queued_samples", "queued_bytes", "active_series", "accepted", "delivered", "dead_lettered",
+		"expired", "dropped", "merged"};
 	char what[64];
 	int64_t lanes = sp_json_number(of, "lanes") + 1, trouble = sp_json_number(of, "trouble") + !is_quiet_lane(lane);
 	for (size_t i = 0; i < sizeof summed / sizeof summed[0]; i++)
@@ -176,18 +192,19 @@ static void print_destinations(const json_t *rows)
 		sorted[i] = json_array_get(rows, i);
 	qsort(sorted, n, sizeof *sorted, by_name);
 	for (size_t i = 0; i < n; i++) {
-		const char *name = sp_json_text(sorted[i], "name"), *slash = strchr(name, '/');
-		size_t of_length = of ? strlen(sp_json_text(of, "name")) : 0;
+		json_t *row = sorted[i];
+		const char *name = sp_json_text(row, "name"), *slash = strchr(name, '/'), *whole = sp_json_text(of, "name");
 		if (!slash)
-			of = sorted[i];
-		else if (of && strcmp(sp_json_text(sorted[i], "state"), "removed") != 0 && of_length == (size_t)(slash - name) && strncmp(sp_json_text(of, "name"), name, of_length) == 0)
-			add_lane(of, sorted[i]);
-		if (is_quiet_lane(sorted[i])) {
+			of = row;
+		else if (strcmp(sp_json_text(row, "state"), "removed") != 0 && strlen(whole) == (size_t)(slash - name) &&
+			strncmp(whole, name, strlen(whole)) == 0)
+			add_lane(of, row);
+		if (is_quiet_lane(row)) {
 			quiet++;
 			continue;
 		}
 		width = strlen(name) > width ? strlen(name) : width;
-		json_array_append(shown, sorted[i]);
+		json_array_append(shown, row);
 	}
 	if (n) {
 		print_states(shown, (int)width);
@@ -206,15 +223,21 @@ static void print_status(const json_t *root)
 	char age[32];
 	size_t i;
 	bool ready = sp_json_is(root, "ready");
-	printf("%s%s%s\n", ready ? "ready" : "NOT READY", ready ? "" : ": ", ready ? "" : ingest ? sp_json_text(ingest, "reason") : "ingest does not answer");
+	if (ready)
+		puts("ready");
+	else
+		printf("NOT READY: %s\n", ingest ? sp_json_text(ingest, "reason") : "ingest does not answer");
 	json_array_foreach(json_object_get(root, "roles"), i, o)
-		printf("  %-10s %s pid %-7" PRId64 " up %-6s restarts %" PRId64 "\n", sp_json_text(o, "name"), sp_json_number(o, "pid") ? "up  " : "DOWN",
-			sp_json_number(o, "pid"), duration(sp_json_number(o, "up_seconds") * 1000, age), sp_json_number(o, "restarts"));
+		printf("  %-10s %s pid %-7" PRId64 " up %-6s restarts %" PRId64 "\n", sp_json_text(o, "name"),
+			sp_json_number(o, "pid") ? "up  " : "DOWN", sp_json_number(o, "pid"),
+			duration(sp_json_number(o, "up_seconds") * 1000, age), sp_json_number(o, "restarts"));
 	if (ship)
-		printf("spool: %.1f MiB, accepting: %s\n", (double)sp_json_number(ship, "spool_bytes") / (1 << 20), sp_json_text(ship, "accepting"));
+		printf("spool: %.1f MiB, accepting: %s\n", (double)sp_json_number(ship, "spool_bytes") / (1 << 20),
+			sp_json_text(ship, "accepting"));
 	print_destinations(json_object_get(root, "destinations"));
 	if (ship && sp_json_number(ship, "unbalanced_checks") > 0)
-		printf("BOOKS: %" PRId64 " checks failed since ship started; its log has them as books.unbalanced\n", sp_json_number(ship, "unbalanced_checks"));
+		printf("BOOKS: %" PRId64 " checks failed since ship started; its log has them as books.unbalanced\n",
+			sp_json_number(ship, "unbalanced_checks"));
 }
 
 /* For health checks: is a delivery accepted now? Says nothing when it is. */

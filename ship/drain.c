@@ -35,13 +35,14 @@ static void look(void *arg)
 		sp_timer_set(d->loop, &d->timer, LOOK_MS, look, d);
 }
 
-enum sp_status drain_new(struct sp_loop *l, struct writer *w, const struct senders *senders, int64_t timeout_ms, void (*over)(void *arg),
-    void *arg, struct drain **out, struct sp_why *why)
+enum sp_status drain_new(struct sp_loop *l, struct writer *w, const struct senders *senders, int64_t timeout_ms,
+    void (*over)(void *arg), void *arg, struct drain **out, struct sp_why *why)
 {
 	if (writer_spool_is_new(w))
 		return sp_fail(why, SP_IO, "the spool is damaged: it was set aside, and nothing of it is sent");
 	struct drain *d = sp_new(struct drain);
-	*d = (struct drain){.loop = l, .writer = w, .senders = senders, .began = sp_mono_now(), .timeout_ms = timeout_ms, .over = over, .arg = arg};
+	*d = (struct drain){.loop = l, .writer = w, .senders = senders, .began = sp_mono_now(), .timeout_ms = timeout_ms,
+	    .over = over, .arg = arg};
 	sp_timer_set(l, &d->timer, 0, look, d);
 	*out = d;
 	return SP_OK;

@@ -1,5 +1,7 @@
-/* spool_impl - what the files of the spool share: spool.c (changes), spool_open.c (start and stop), evidence.c (quarantine and dead
- * letters), inspect.c (rows as JSON). Nobody else includes this.
+/* spool_impl - what the files of the spool share: spool.c (store, settle, commit), spool_dest.c (destinations and lanes), spool_queue.c
+ * (limits of what waits for them), spool_read.c (reading, and rows that are damaged), spool_open.c (start and stop), spool_keep.c
+ * (upkeep), evidence.c (quarantine and dead letters), inspect.c (rows as JSON), edit.c (purge and replay), sources.c (streams, as rows
+ * of meta). Nobody else includes this.
  */
 #ifndef SHIP_SPOOL_IMPL_H
 #define SHIP_SPOOL_IMPL_H
@@ -139,8 +141,8 @@ SP_CHECKED enum sp_status spool_set_aside(struct spool *sp, uint64_t payload, co
 bool batch_from_row(const struct spool *sp, sqlite3_stmt *st, struct batch *out, uint32_t *slice_crc);
 uint64_t *spool_counter(struct writer_totals *t, struct sp_bytes name); /* the term with that name in `counter` */
 
-/* evidence.c: each table is bounded by size and age. When one is too large, the sender (access key) that takes most of it loses its oldest
- * row, so that nobody can push out the others' evidence. Inside the spool's transactions, where failures stick. */
+/* evidence.c: each table is bounded by size and age. When one is too large, the sender (access key) that takes most of it loses its
+ * oldest row, so that nobody can push out the others' evidence. Inside the spool's transactions, where failures stick. */
 /* Reads the sums from the table: at start, and after a rollback. */
 void evidence_load(struct spool *sp, struct evidence *e);
 void evidence_clear(struct evidence *e);

@@ -385,7 +385,8 @@ static enum sp_status open_files(struct spool *sp, const struct settings *s, str
 		status = take_lock(sp, why);
 	if (status == SP_OK)
 		status = db_open(spool_path(sp, "spool.db", path),
-			sp->max_bytes + sp->quarantine.max_bytes + sp->dead.max_bytes + SETTLING_EXTRA_BYTES, sp->read_only, &sp->db, why);
+			sp->max_bytes + sp->quarantine.max_bytes + sp->dead.max_bytes + SETTLING_EXTRA_BYTES, sp->read_only,
+			&sp->db, why);
 	if (status == SP_OK && !sp->read_only)
 		status = check_noted_damage(sp, why);
 	return status == SP_OK ? migrate(sp, why) : status;

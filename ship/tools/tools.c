@@ -24,7 +24,8 @@ static const char *const about[INSPECT_TABLES] = {
 	[INSPECT_DEADLETTER] = "samples that a receiver refused, or that could not be sent",
 };
 
-enum { WORD = 1, OPTION_JSON, OPTION_RAW, OPTION_ALL, OPTION_YES, OPTION_CONFIG, OPTION_KEY, OPTION_REASON, OPTION_DESTINATION, OPTION_BEFORE };
+enum { WORD = 1, OPTION_JSON, OPTION_RAW, OPTION_ALL, OPTION_YES, OPTION_CONFIG, OPTION_KEY, OPTION_REASON, OPTION_DESTINATION,
+	OPTION_BEFORE };
 static const struct option options[] = {{"json", no_argument, NULL, OPTION_JSON}, {"raw", no_argument, NULL, OPTION_RAW},
 	{"all", no_argument, NULL, OPTION_ALL}, {"yes", no_argument, NULL, OPTION_YES}, {"config", required_argument, NULL, OPTION_CONFIG},
 	{"key", required_argument, NULL, OPTION_KEY}, {"reason", required_argument, NULL, OPTION_REASON},
