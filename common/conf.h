@@ -98,6 +98,8 @@ void settings_free(struct settings **s);
 
 /* May a key or a destination have this name? [a-z][a-z0-9]*(_[a-z0-9]+)* */
 bool key_name_ok(const char *name);
+/* Does the destination get what this key delivers? */
+bool key_takes(const struct key_settings *k, const struct dest_settings *d);
 /* "30s", "1h", as the settings take times; false when it is none. */
 bool time_parse(const char *text, int64_t *out_ms);
 /* "sha256:" and 64 hexadecimal digits, as in keys.NAME.hash; false when it is none. */

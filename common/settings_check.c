@@ -4,6 +4,7 @@
 #include "common/lane.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/vfs.h>
@@ -15,6 +16,20 @@
 #define HEADER_FILES_MAX 8
 #define RUNTIME_DIR_BYTES 80 /* names of sockets come behind it, and the kernel takes 107 in all */
 
+/* A section of the configuration that is looked at. */
+struct part {
+	const struct conf *c;
+	char path[96]; /* "destinations.mimir" */
+	struct sp_why *why;
+};
+
+static struct part part_of(const struct conf *c, const char *section, const char *name, struct sp_why *why)
+{
+	struct part p = {.c = c, .why = why};
+	snprintf(p.path, sizeof p.path, "%s.%s", section, name);
+	return p;
+}
+
 /* "file:line: " of the first entry at or below path, or of the section above it; "" when nothing of it is written
  * anywhere. */
 static const char *where(const struct conf *c, const char *path, char *out, size_t size)
@@ -22,30 +37,39 @@ static const char *where(const struct conf *c, const char *path, char *out, size
 	size_t n = strlen(path);
 	out[0] = '\0';
 	for (size_t i = 0; i < c->n && !out[0]; i++)
-		if (strncmp(c->entries[i].path, path, n) == 0 &&
-		    (c->entries[i].path[n] == '\0' || c->entries[i].path[n] == '.'))
+		if (strncmp(c->entries[i].path, path, n) == 0 && (c->entries[i].path[n] == '\0' || c->entries[i].path[n] == '.'))
 			snprintf(out, size, "%s: ", c->entries[i].origin);
 	return out;
 }
 
 /* Refuses with the place of PATH.KEY, or of PATH when that is not written. */
-static enum sp_status refuse_at(
-    const struct conf *c, const char *path, const char *key, const char *what, struct sp_why *why)
+SP_PRINTF(3, 4) static enum sp_status refuse(const struct part *at, const char *what, const char *key, ...)
 {
 	char full[256], place[256];
-	snprintf(full, sizeof full, "%s.%s", path, key);
-	if (!*where(c, full, place, sizeof place))
-		where(c, path, place, sizeof place);
-	return sp_fail(why, SP_CONFIG, "%s%s %s", place, full, what);
+	size_t n = (size_t)snprintf(full, sizeof full, "%s.", at->path);
+	va_list ap;
+	va_start(ap, key);
+	vsnprintf(full + n, sizeof full - n, key, ap);
+	va_end(ap);
+	if (!*where(at->c, full, place, sizeof place))
+		where(at->c, at->path, place, sizeof place);
+	return sp_fail(at->why, SP_CONFIG, "%s%s %s", place, full, what);
 }
 
-static enum sp_status refuse_dest(
-    const struct conf *c, const struct dest_settings *d, const char *key, const char *what, struct sp_why *why)
+struct rule {
+	bool broken;
+	const char *key, *what;
+};
+
+/* Refuses for the first that is broken. */
+static enum sp_status check_rules(const struct part *at, const struct rule *rules, size_t n)
 {
-	char path[96];
-	snprintf(path, sizeof path, "destinations.%s", d->name);
-	return refuse_at(c, path, key, what, why);
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].broken)
+			return refuse(at, rules[i].what, "%s", rules[i].key);
+	return SP_OK;
 }
+#define CHECK_RULES(at, rules) check_rules(at, rules, sizeof rules / sizeof rules[0])
 
 static bool loopback(struct sp_bytes host)
 {
@@ -77,16 +101,12 @@ bool label_name_ok(struct sp_bytes name)
 	return sp_is_name(name, false) && !sp_starts(name, SP_LIT("__")) && !sp_eq(name, SP_LIT("le")) && !sp_eq(name, SP_LIT("quantile"));
 }
 
-static enum sp_status check_labels(
-    const struct conf *c, const char *path, const char *section, const struct sp_map *labels, struct sp_why *why)
+static enum sp_status check_labels(const struct part *at, const char *section, const struct sp_map *labels)
 {
-	char key[160];
-	for (size_t i = 0; i < labels->n; i++) {
-		snprintf(key, sizeof key, "%s.%s", section, labels->names[i]);
+	for (size_t i = 0; i < labels->n; i++)
 		if (!label_name_ok(sp_str(labels->names[i])))
-			return refuse_at(c, path, key,
-			    "is not the name of a label: right are letters, digits and _, no digit or __ first, not le or quantile", why);
-	}
+			return refuse(at, "is not the name of a label: right are letters, digits and _, no digit or __ first, not le or quantile",
+			    "%s.%s", section, labels->names[i]);
 	return SP_OK;
 }
 
@@ -102,137 +122,115 @@ static bool is_choosy(const struct sp_map *rule)
 	return false;
 }
 
-static enum sp_status check_filters(
-    const struct conf *c, const char *path, const struct sp_rules *rules, struct sp_why *why)
+static enum sp_status check_filters(const struct part *at, const struct sp_rules *rules)
 {
-	char key[40];
 	if (rules->n > FILTER_RULES_MAX)
-		return refuse_at(c, path, "filters", "has more than 64 rules", why);
+		return refuse(at, "has more than 64 rules", "filters");
 	for (size_t i = 0; i < rules->n; i++) {
-		const struct sp_map *r = &rules->v[i];
-		const char *action = sp_map_get(r, "action");
-		snprintf(key, sizeof key, "filters.%zu", i);
+		const char *action = sp_map_get(&rules->v[i], "action");
 		if (!action || (strcmp(action, "include") != 0 && strcmp(action, "exclude") != 0))
-			return refuse_at(c, path, key, "needs an action: include or exclude", why);
-		if (!is_choosy(r))
-			return refuse_at(c, path, key,
-			    "fits everything: it needs namespace, metric, dimensions, account or region", why);
+			return refuse(at, "needs an action: include or exclude", "filters.%zu", i);
+		if (!is_choosy(&rules->v[i]))
+			return refuse(at, "fits everything: it needs namespace, metric, dimensions, account or region", "filters.%zu", i);
 	}
 	return SP_OK;
 }
 
-static enum sp_status check_overrides(const struct conf *c, const char *path, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_overrides(const struct part *at, const struct sp_rules *rules)
 {
-	char key[60];
-	for (size_t i = 0; i < d->statistics_overrides.n; i++) {
-		const char *statistics = sp_map_get(&d->statistics_overrides.v[i], "statistics");
-		snprintf(key, sizeof key, "statistics_overrides.%zu", i);
+	for (size_t i = 0; i < rules->n; i++) {
+		const char *statistics = sp_map_get(&rules->v[i], "statistics");
 		if (!statistics)
-			return refuse_at(c, path, key, "needs statistics: a list as in statistics, [] for none", why);
+			return refuse(at, "needs statistics: a list as in statistics, [] for none", "statistics_overrides.%zu", i);
 		if (!statistics_ok(statistics))
-			return refuse_at(c, path, key, "names a statistic that there is not (`standpipe help settings`)", why);
+			return refuse(at, "names a statistic that there is not (`standpipe help settings`)", "statistics_overrides.%zu", i);
 	}
 	return SP_OK;
 }
 
-static enum sp_status check_header(
-    const struct conf *c, const struct dest_settings *d, const char *key, const char *name, struct sp_why *why)
+/* section: headers or header_files; NULL: name is that of lanes.header. */
+static enum sp_status check_header(const struct part *at, const char *section, const char *name)
 {
-	static const char *const ours[] = {"Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version",
-	    "User-Agent", "Host", "Content-Length", "Authorization"};
-	for (const char *s = name; *s; s++)
-		if (*s <= ' ' || *s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s))
-			return refuse_dest(c, d, key, "is not the name of a header", why);
+	static const char *const ours[] = {"Authorization", "Content-Encoding", "Content-Type", "X-Prometheus-Remote-Write-Version",
+	    "User-Agent", "Host", "Content-Length"};
+	const char *what = NULL;
 	for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++)
 		if (strcasecmp(ours[k], name) == 0)
-			return refuse_dest(c, d, key,
-			    k == 6 ? "cannot be set here: use basic_auth, bearer_token_file, authorization or sigv4"
-				   : "cannot be set: standpipe sends its own",
-			    why);
-	return SP_OK;
+			what = k == 0 ? "cannot be set here: use basic_auth, bearer_token_file, authorization or sigv4"
+				      : "cannot be set: standpipe sends its own";
+	for (const char *s = name; *s; s++)
+		if (*s <= ' ' || *s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s))
+			what = "is not the name of a header";
+	if (!what)
+		return SP_OK;
+	return section ? refuse(at, what, "%s.%s", section, name) : refuse(at, what, "lanes.header");
 }
 
-static enum sp_status check_headers(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_headers(const struct part *at, const struct dest_settings *d)
 {
-	char key[160];
-	enum sp_status status = d->header_files.n > HEADER_FILES_MAX ? refuse_dest(c, d, "header_files", "has more than 8 headers", why) : SP_OK;
+	enum sp_status status = d->header_files.n > HEADER_FILES_MAX ? refuse(at, "has more than 8 headers", "header_files") : SP_OK;
 	for (size_t i = 0; i < d->headers.n + d->header_files.n && status == SP_OK; i++) {
 		bool secret = i >= d->headers.n;
 		const char *name = secret ? d->header_files.names[i - d->headers.n] : d->headers.names[i];
-		snprintf(key, sizeof key, "%s.%s", secret ? "header_files" : "headers", name);
-		status = check_header(c, d, key, name, why);
+		const char *section = secret ? "header_files" : "headers";
+		status = check_header(at, section, name);
 		if (status == SP_OK && d->lanes_header && strcasecmp(name, d->lanes_header) == 0)
-			status = refuse_dest(c, d, key, "is lanes.header too: each lane has its own", why);
+			status = refuse(at, "is lanes.header too: each lane has its own", "%s.%s", section, name);
 		for (size_t k = 0; secret && k < d->headers.n && status == SP_OK; k++)
 			if (strcasecmp(name, d->headers.names[k]) == 0)
-				status = refuse_dest(c, d, key, "is in headers too", why);
+				status = refuse(at, "is in headers too", "%s.%s", section, name);
 	}
 	return status;
 }
 
-/* Each sends what it takes only under its own key, so nobody's falls to another. */
-static enum sp_status check_lane_tokens(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_lanes(const struct part *at, const struct dest_settings *d)
 {
-	if (strcmp(d->lanes_by, "key") != 0)
-		return refuse_dest(c, d, "lanes.token", "goes with lanes.by: key only", why);
-	if (d->lanes_default)
-		return refuse_dest(
-		    c, d, "lanes.default", "and lanes.token exclude each other: whose token would it have?", why);
-	return SP_OK;
-}
-
-static enum sp_status check_lanes(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
-{
-	char key[200];
-	if (!d->lanes_by)
-		return d->lanes_header || d->lanes_map.n || d->lanes_default || d->lanes_token
-			   ? refuse_dest(c, d, "lanes.by", "is missing: key, account or attribute:NAME", why)
-			   : SP_OK;
-	bool attribute = strncmp(d->lanes_by, LANE_BY_ATTRIBUTE, strlen(LANE_BY_ATTRIBUTE)) == 0;
-	if (strcmp(d->lanes_by, "key") != 0 && strcmp(d->lanes_by, "account") != 0 &&
-	    !(attribute && d->lanes_by[strlen(LANE_BY_ATTRIBUTE)]))
-		return refuse_dest(c, d, "lanes.by", "is wrong: right are key, account, attribute:NAME", why);
-	if (!d->lanes_header && !d->lanes_token)
-		return refuse_dest(c, d, "lanes",
-		    "needs lanes.header or lanes.token: nothing else tells the receiver whose lane it is", why);
-	for (size_t i = 0; i < d->lanes_map.n; i++) {
-		snprintf(key, sizeof key, "lanes.map.%s", d->lanes_map.names[i]);
+	const char *by = d->lanes_by ? d->lanes_by : "";
+	bool by_attribute = strncmp(by, LANE_BY_ATTRIBUTE, strlen(LANE_BY_ATTRIBUTE)) == 0 && by[strlen(LANE_BY_ATTRIBUTE)];
+	bool by_key = strcmp(by, "key") == 0;
+	if (!*by && !d->lanes_header && !d->lanes_map.n && !d->lanes_default && !d->lanes_token)
+		return SP_OK;
+	const struct rule rules[] = {
+	    {!*by, "lanes.by", "is missing: key, account or attribute:NAME"},
+	    {!by_key && !by_attribute && strcmp(by, "account") != 0, "lanes.by", "is wrong: right are key, account, attribute:NAME"},
+	    {!d->lanes_header && !d->lanes_token, "lanes",
+		"needs lanes.header or lanes.token: nothing else tells the receiver whose lane it is"},
+	    {d->lanes_default && !lane_name_ok(sp_str(d->lanes_default)), "lanes.default",
+		"is wrong: right are 1 to 150 visible ASCII characters"},
+	    /* Each sends what it takes only under its own key, so nobody's falls to another. */
+	    {d->lanes_token && !by_key, "lanes.token", "goes with lanes.by: key only"},
+	    {d->lanes_token && d->lanes_default, "lanes.default", "and lanes.token exclude each other: whose token would it have?"}};
+	enum sp_status status = CHECK_RULES(at, rules);
+	for (size_t i = 0; i < d->lanes_map.n && status == SP_OK; i++)
 		if (!lane_name_ok(sp_str(d->lanes_map.names[i])) || !lane_name_ok(sp_str(d->lanes_map.values[i])))
-			return refuse_dest(
-			    c, d, key, "is wrong: right are 1 to 150 visible ASCII characters on both sides", why);
-	}
-	if (d->lanes_default && !lane_name_ok(sp_str(d->lanes_default)))
-		return refuse_dest(c, d, "lanes.default", "is wrong: right are 1 to 150 visible ASCII characters", why);
-	enum sp_status status = d->lanes_header ? check_header(c, d, "lanes.header", d->lanes_header, why) : SP_OK;
-	return status == SP_OK && d->lanes_token ? check_lane_tokens(c, d, why) : status;
+			status = refuse(at, "is wrong: right are 1 to 150 visible ASCII characters on both sides", "lanes.map.%s",
+			    d->lanes_map.names[i]);
+	return status == SP_OK && d->lanes_header ? check_header(at, NULL, d->lanes_header) : status;
 }
 
-static enum sp_status check_mapping(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_mapping(const struct part *at, const struct dest_settings *d)
 {
-	char path[96];
-	snprintf(path, sizeof path, "destinations.%s", d->name);
-	enum sp_status status = check_labels(c, path, "external_labels", &d->external_labels, why);
+	enum sp_status status = check_labels(at, "external_labels", &d->external_labels);
 	if (status == SP_OK)
-		status = check_filters(c, path, &d->filters, why);
-	return status == SP_OK ? check_overrides(c, path, d, why) : status;
+		status = check_filters(at, &d->filters);
+	return status == SP_OK ? check_overrides(at, &d->statistics_overrides) : status;
 }
 
-static enum sp_status check_url(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_url(const struct part *at, const struct dest_settings *d)
 {
 	bool plain, userinfo;
 	struct sp_bytes host;
 	if (!d->url && strcmp(d->receiver, "logzio") == 0)
 		return SP_OK; /* its listener depends on the region */
 	if (!d->url)
-		return refuse_dest(c, d, "url", "is missing: the remote-write URL of the receiver", why);
+		return refuse(at, "is missing: the remote-write URL of the receiver", "url");
 	if (!url_parse(d->url, &plain, &userinfo, &host))
-		return refuse_dest(c, d, "url", "is not a URL: right is http://HOST[:PORT]/PATH or https://...", why);
+		return refuse(at, "is not a URL: right is http://HOST[:PORT]/PATH or https://...", "url");
 	if (userinfo)
-		return refuse_dest(c, d, "url", "holds a user name: credentials go into basic_auth", why);
+		return refuse(at, "holds a user name: credentials go into basic_auth", "url");
 	bool secret = d->basic_auth_username || d->bearer_token_file || d->authorization_file || d->header_files.n || d->lanes_token;
 	if (plain && secret && !loopback(host) && !d->allow_plain_credentials)
-		return refuse_dest(c, d, "url",
-		    "would send credentials unencrypted: use https, or set allow_plain_credentials: true", why);
+		return refuse(at, "would send credentials unencrypted: use https, or set allow_plain_credentials: true", "url");
 	return SP_OK;
 }
 
@@ -255,7 +253,7 @@ static bool region_ok(const char *region)
 	return !region || !region[strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-")];
 }
 
-static enum sp_status check_auth(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
+static enum sp_status check_auth(const struct part *at, const struct dest_settings *d)
 {
 	bool basic = d->basic_auth_username || d->basic_auth_password_file;
 	const struct {
@@ -263,66 +261,53 @@ static enum sp_status check_auth(const struct conf *c, const struct dest_setting
 		bool used;
 	} ways[] = {{"basic_auth", basic}, {"bearer_token_file", d->bearer_token_file},
 	    {"authorization", d->authorization_type || d->authorization_file}, {"sigv4", d->sigv4_region}, {"lanes.token", d->lanes_token}};
-	const char *first = NULL;
-	char what[80], path[96], place[256];
+	const char *first = NULL, *type = d->authorization_type;
+	char what[80], sigv4[128], place[256];
 	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
 		snprintf(what, sizeof what, "and %s exclude each other", first ? first : "");
 		if (ways[i].used && first)
-			return refuse_dest(c, d, ways[i].key, what, why);
+			return refuse(at, what, "%s", ways[i].key);
 		if (ways[i].used)
 			first = ways[i].key;
 	}
-	snprintf(path, sizeof path, "destinations.%s.sigv4", d->name);
-	if (!d->sigv4_region && *where(c, path, place, sizeof place))
-		return refuse_dest(c, d, "sigv4.region", "is missing", why);
-	if (!region_ok(d->sigv4_region) || !region_ok(d->logzio_region))
-		return refuse_dest(c, d, region_ok(d->sigv4_region) ? "logzio.region" : "sigv4.region",
-		    "is wrong: right is a name such as eu-central-1", why);
-	if (d->sigv4_role_arn && strncmp(d->sigv4_role_arn, "arn:", 4) != 0)
-		return refuse_dest(c, d, "sigv4.role_arn", "is wrong: right is arn:aws:iam::ACCOUNT:role/NAME", why);
-	if (d->sigv4_external_id && !d->sigv4_role_arn)
-		return refuse_dest(c, d, "sigv4.external_id", "goes with sigv4.role_arn only", why);
-	if (d->authorization_type && (strcasecmp(d->authorization_type, "basic") == 0 || strpbrk(d->authorization_type, " \t:,")))
-		return refuse_dest(c, d, "authorization.type", "is wrong: right is one word, not Basic, for which there is basic_auth", why);
-	if (d->authorization_type && !d->authorization_file)
-		return refuse_dest(c, d, "authorization.credentials_file", "is missing", why);
-	if (basic && !(d->basic_auth_username && d->basic_auth_password_file))
-		return refuse_dest(c, d, d->basic_auth_username ? "basic_auth.password_file" : "basic_auth.username",
-		    "is missing: basic_auth needs username and password_file", why);
-	return SP_OK;
+	snprintf(sigv4, sizeof sigv4, "%s.sigv4", at->path);
+	const struct rule rules[] = {
+	    {!d->sigv4_region && *where(at->c, sigv4, place, sizeof place), "sigv4.region", "is missing"},
+	    {!region_ok(d->sigv4_region), "sigv4.region", "is wrong: right is a name such as eu-central-1"},
+	    {!region_ok(d->logzio_region), "logzio.region", "is wrong: right is a name such as eu-central-1"},
+	    {d->sigv4_role_arn && strncmp(d->sigv4_role_arn, "arn:", 4) != 0, "sigv4.role_arn",
+		"is wrong: right is arn:aws:iam::ACCOUNT:role/NAME"},
+	    {d->sigv4_external_id && !d->sigv4_role_arn, "sigv4.external_id", "goes with sigv4.role_arn only"},
+	    {type && (strcasecmp(type, "basic") == 0 || strpbrk(type, " \t:,")), "authorization.type",
+		"is wrong: right is one word, not Basic, for which there is basic_auth"},
+	    {type && !d->authorization_file, "authorization.credentials_file", "is missing"},
+	    {basic && !d->basic_auth_username, "basic_auth.username", "is missing: basic_auth needs username and password_file"},
+	    {basic && !d->basic_auth_password_file, "basic_auth.password_file", "is missing: basic_auth needs username and password_file"}};
+	return CHECK_RULES(at, rules);
 }
 
 static enum sp_status check_dest(const struct conf *c, const struct dest_settings *d, struct sp_why *why)
 {
-	if (!d->tls_cert_file != !d->tls_key_file)
-		return refuse_dest(c, d, d->tls_cert_file ? "tls_config.key_file" : "tls_config.cert_file",
-		    "is missing: cert_file and key_file go together", why);
-	enum sp_status status = check_auth(c, d, why);
+	const struct part at = part_of(c, "destinations", d->name, why);
+	const struct rule rules[] = {
+	    {d->tls_cert_file && !d->tls_key_file, "tls_config.key_file", "is missing: cert_file and key_file go together"},
+	    {!d->tls_cert_file && d->tls_key_file, "tls_config.cert_file", "is missing: cert_file and key_file go together"},
+	    {d->backoff_min > d->backoff_unreachable_max, "backoff.unreachable_max", "is less than backoff.min"},
+	    {d->backoff_unreachable_max > d->backoff_max, "backoff.max", "is less than backoff.unreachable_max"},
+	    {d->probe_min > d->probe_max, "probe.max", "is less than probe.min"}};
+	enum sp_status status = CHECK_RULES(&at, rules);
 	if (status == SP_OK)
-		status = check_url(c, d, why);
-	if (status != SP_OK)
-		return status;
-	if (d->backoff_min > d->backoff_unreachable_max)
-		return refuse_dest(c, d, "backoff.unreachable_max", "is less than backoff.min", why);
-	if (d->backoff_unreachable_max > d->backoff_max)
-		return refuse_dest(c, d, "backoff.max", "is less than backoff.unreachable_max", why);
-	if (d->probe_min > d->probe_max)
-		return refuse_dest(c, d, "probe.max", "is less than probe.min", why);
-	status = check_headers(c, d, why);
+		status = check_auth(&at, d);
 	if (status == SP_OK)
-		status = check_lanes(c, d, why);
-	return status == SP_OK ? check_mapping(c, d, why) : status;
+		status = check_url(&at, d);
+	if (status == SP_OK)
+		status = check_headers(&at, d);
+	if (status == SP_OK)
+		status = check_lanes(&at, d);
+	return status == SP_OK ? check_mapping(&at, d) : status;
 }
 
-static enum sp_status check_tenant(const struct conf *c, const struct key_settings *k, struct sp_why *why)
-{
-	char path[96];
-	snprintf(path, sizeof path, "keys.%s", k->name);
-	enum sp_status status = check_labels(c, path, "labels", &k->labels, why);
-	return status == SP_OK ? check_filters(c, path, &k->filters, why) : status;
-}
-
-static bool takes(const struct key_settings *k, const struct dest_settings *d)
+bool key_takes(const struct key_settings *k, const struct dest_settings *d)
 {
 	bool named = k->destinations.n == 0;
 	for (size_t i = 0; i < k->destinations.n; i++)
@@ -334,33 +319,39 @@ static bool takes(const struct key_settings *k, const struct dest_settings *d)
 static enum sp_status check_token_keys(
     const struct conf *c, const struct settings *s, const struct dest_settings *d, struct sp_why *why)
 {
-	char path[96], what[160];
+	struct part at = part_of(c, "destinations", d->name, why);
+	char what[160];
 	if (d->lanes_token && s->n_keys == 0 && !s->ingest_keys_dir)
-		return refuse_dest(
-		    c, d, "lanes.token", "needs access keys, and there are none: set keys.NAME.file", why);
+		return refuse(&at, "needs access keys, and there are none: set keys.NAME.file", "lanes.token");
 	snprintf(what, sizeof what, "is missing: destinations.%.64s sends the key itself (lanes.token)", d->name);
 	for (size_t i = 0; d->lanes_token && i < s->n_keys; i++) {
-		snprintf(path, sizeof path, "keys.%s", s->keys[i].name);
-		if (!s->keys[i].file && takes(&s->keys[i], d))
-			return refuse_at(c, path, "file", what, why);
+		at = part_of(c, "keys", s->keys[i].name, why);
+		if (!s->keys[i].file && key_takes(&s->keys[i], d))
+			return refuse(&at, what, "file");
 	}
 	return SP_OK;
+}
+
+static enum sp_status check_tenant(const struct part *at, const struct key_settings *k)
+{
+	enum sp_status status = check_labels(at, "labels", &k->labels);
+	return status == SP_OK ? check_filters(at, &k->filters) : status;
 }
 
 /* What ship needs of the access keys. */
 static enum sp_status check_key(const struct conf *c, const struct settings *s, const struct key_settings *k, struct sp_why *why)
 {
-	char path[96], what[120];
-	snprintf(path, sizeof path, "keys.%s", k->name);
+	const struct part at = part_of(c, "keys", k->name, why);
+	char what[120];
 	for (size_t i = 0; i < k->destinations.n; i++) {
 		size_t d = 0;
 		while (d < s->n_dests && strcmp(s->dests[d].name, k->destinations.v[i]) != 0)
 			d++;
 		snprintf(what, sizeof what, "names \"%.64s\", and there is no such destination", k->destinations.v[i]);
 		if (d == s->n_dests)
-			return refuse_at(c, path, "destinations", what, why);
+			return refuse(&at, what, "destinations");
 	}
-	return check_tenant(c, k, why);
+	return check_tenant(&at, k);
 }
 
 bool access_hash_parse(const char *text, uint8_t digest[32])
@@ -379,31 +370,30 @@ bool access_hash_parse(const char *text, uint8_t digest[32])
 }
 
 /* What ingest needs of them. */
-static enum sp_status check_secret(const struct conf *c, const struct key_settings *k, struct sp_why *why)
+static enum sp_status check_secret(const struct part *at, const struct key_settings *k)
 {
-	char path[96], place[256];
+	char place[256];
 	uint8_t digest[32];
-	snprintf(path, sizeof path, "keys.%s", k->name);
 	if (!!k->file + !!k->value + !!k->hash.n != 1)
-		return sp_fail(why, SP_CONFIG, "%s%s needs either file, hash or value", where(c, path, place, sizeof place), path);
+		return sp_fail(at->why, SP_CONFIG, "%s%s needs either file, hash or value", where(at->c, at->path, place, sizeof place), at->path);
 	if (k->hash.n > ACCESS_HASHES_MAX)
-		return refuse_at(c, path, "hash", "has more than 8 items", why);
+		return refuse(at, "has more than 8 items", "hash");
 	for (size_t i = 0; i < k->hash.n; i++)
 		if (!access_hash_parse(k->hash.v[i], digest))
-			return refuse_at(c, path, "hash",
-			    "is wrong: right is sha256: and 64 hexadecimal digits, as `standpipe keys new` writes it", why);
+			return refuse(at, "is wrong: right is sha256: and 64 hexadecimal digits, as `standpipe keys new` writes it", "hash");
 	return SP_OK;
 }
 
 enum sp_status settings_check_key(const struct conf *c, const struct settings *s, const char *name, struct sp_why *why)
 {
+	const struct part at = part_of(c, "keys", name, why);
 	enum sp_status status = SP_OK;
 	for (size_t i = 0; i < s->n_keys && status == SP_OK; i++) {
 		if (strcmp(s->keys[i].name, name) != 0)
 			continue;
-		status = check_secret(c, &s->keys[i], why);
+		status = check_secret(&at, &s->keys[i]);
 		if (status == SP_OK)
-			status = check_tenant(c, &s->keys[i], why);
+			status = check_tenant(&at, &s->keys[i]);
 	}
 	return status;
 }
@@ -419,25 +409,22 @@ static bool loopback_address(const char *address)
 
 static enum sp_status check_ingest(const struct conf *c, const struct settings *s, struct sp_why *why)
 {
+	const struct part at = {c, "ingest", why};
 	char place[256];
-	if (!s->ingest_listen)
-		return sp_fail(why, SP_CONFIG, "%singest.listen is empty: right are :443, 127.0.0.1:8080",
-		    where(c, "ingest.listen", place, sizeof place));
-	if (!s->ingest_tls_cert != !s->ingest_tls_key)
-		return sp_fail(why, SP_CONFIG, "%singest.tls.%s is missing: cert and key go together",
-		    where(c, "ingest.tls", place, sizeof place), s->ingest_tls_cert ? "key" : "cert");
-	for (size_t i = 0; i < s->ingest_paths.n; i++)
+	const struct rule rules[] = {{!s->ingest_listen, "listen", "is empty: right are :443, 127.0.0.1:8080"},
+	    {s->ingest_tls_key && !s->ingest_tls_cert, "tls.cert", "is missing: cert and key go together"},
+	    {s->ingest_tls_cert && !s->ingest_tls_key, "tls.key", "is missing: cert and key go together"},
+	    {s->ingest_paths.n == 0, "paths", "is empty"}};
+	enum sp_status status = CHECK_RULES(&at, rules);
+	for (size_t i = 0; i < s->ingest_paths.n && status == SP_OK; i++)
 		if (s->ingest_paths.v[i][0] != '/')
-			return sp_fail(why, SP_CONFIG, "%singest.paths: \"%.60s\" does not begin with /",
-			    where(c, "ingest.paths", place, sizeof place), s->ingest_paths.v[i]);
-	if (s->ingest_paths.n == 0)
-		return sp_fail(
-		    why, SP_CONFIG, "%singest.paths is empty", where(c, "ingest.paths", place, sizeof place));
-	for (size_t i = 0; i < s->n_keys; i++) {
-		enum sp_status status = check_secret(c, &s->keys[i], why);
-		if (status != SP_OK)
-			return status;
+			status = refuse(&at, "holds a path that does not begin with /", "paths");
+	for (size_t i = 0; i < s->n_keys && status == SP_OK; i++) {
+		const struct part key = part_of(c, "keys", s->keys[i].name, why);
+		status = check_secret(&key, &s->keys[i]);
 	}
+	if (status != SP_OK)
+		return status;
 	if (s->n_keys == 0 && !s->ingest_keys_dir && !s->ingest_allow_unauthenticated && !loopback_address(s->ingest_listen))
 		return sp_fail(why, SP_CONFIG,
 		    "%sno access key is configured, and ingest.listen %s is open to others: set keys.NAME.file, or "
@@ -445,11 +432,9 @@ static enum sp_status check_ingest(const struct conf *c, const struct settings *
 		    where(c, "ingest.listen", place, sizeof place), s->ingest_listen);
 	if (s->ingest_max_body > s->memory / 2)
 		return sp_fail(why, SP_CONFIG,
-		    "%sone body of ingest.max_body must fit into half of runtime.memory: raise runtime.memory to at "
-		    "least "
-		    "%lldMiB, or lower ingest.max_body",
-		    where(c, "ingest.max_body", place, sizeof place),
-		    (long long)((s->ingest_max_body * 2 + (1 << 20) - 1) >> 20));
+		    "%sone body of ingest.max_body must fit into half of runtime.memory: raise runtime.memory to at least %lldMiB, or lower "
+		    "ingest.max_body",
+		    where(c, "ingest.max_body", place, sizeof place), (long long)((s->ingest_max_body * 2 + (1 << 20) - 1) >> 20));
 	return SP_OK;
 }
 
@@ -492,16 +477,16 @@ static enum sp_status check_queues(const struct conf *c, struct settings *s, str
 		n += s->dests[i].lanes_by || strcmp(s->dests[i].on_full, "drop") == 0;
 	for (size_t i = 0; i < s->n_dests; i++) {
 		struct dest_settings *d = &s->dests[i];
+		const struct part at = part_of(c, "destinations", d->name, why);
 		bool drops = strcmp(d->on_full, "drop") == 0;
 		if (d->queue_max > s->spool_max)
-			return refuse_dest(c, d, "queue_max", "is more than spool.max: the spool is full first, for all destinations", why);
+			return refuse(&at, "is more than spool.max: the spool is full first, for all destinations", "queue_max");
 		if (!d->queue_max && (d->lanes_by || drops))
 			d->queue_max = s->spool_max / 2 / n;
 		if (drops &&
 		    (__builtin_add_overflow(dropped, d->queue_max, &dropped) || dropped > s->spool_max - s->spool_max / 4))
-			return refuse_dest(c, d, "queue_max",
-			    "is too large: the queues of destinations with on_full: drop may take three quarters of spool.max in all",
-			    why);
+			return refuse(&at, "is too large: the queues of destinations with on_full: drop may take three quarters of spool.max in all",
+			    "queue_max");
 	}
 	return SP_OK;
 }

@@ -212,16 +212,6 @@ static enum sp_status check_relabel(const struct dest_settings *d, struct sp_are
 
 /* ---- tenants ---- */
 
-static bool takes(const struct key_settings *key, const struct dest_settings *d)
-{
-	if (!key || key->destinations.n == 0)
-		return true;
-	for (size_t i = 0; i < key->destinations.n; i++)
-		if (strcmp(key->destinations.v[i], d->name) == 0)
-			return true;
-	return false;
-}
-
 static bool same_ids(const struct plan_dests *a, const struct plan_dests *b)
 {
 	return a->n == b->n && memcmp(a->ids, b->ids, a->n * sizeof *a->ids) == 0;
@@ -254,7 +244,7 @@ static void add_tenant(struct builder *b, const struct key_settings *key)
 	struct sp_bytes *packed = sp_new_array(struct sp_bytes, n + 1);
 	struct plan_dests *dests = sp_new_array(struct plan_dests, n + 1);
 	for (size_t i = 0; i < n; i++) {
-		if (!takes(key, &b->s->dests[i]))
+		if (key && !key_takes(key, &b->s->dests[i]))
 			continue;
 		Standpipe__Group *group = group_new(a, &b->s->dests[i], key);
 		size_t size = standpipe__group__get_packed_size(group), g = 0;
