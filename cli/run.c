@@ -6,7 +6,6 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "common/pages.h"
 #include "common/sock.h"
 
 #include <errno.h>
@@ -188,18 +187,16 @@ static void finish_metrics(struct survey *v)
 	sp_buf_free(&all);
 }
 
-static int show_metrics(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
+static int show_metrics(void *arg, struct sp_admin_request *req)
 {
 	struct run *r = arg;
-	(void)req, (void)reply, (void)content_type;
 	for (size_t i = 0; i < children_count(r->children); i++) {
 		struct child_report c;
 		children_report(r->children, i, &c);
 		sp_metric_set(M_RUN_ROLE_UP, SP_L(c.name), c.pid != 0);
 		sp_metric_set(M_RUN_ROLE_RESTARTS, SP_L(c.name), c.restarts);
 	}
-	return survey_start(r, token, "/metrics", finish_metrics);
+	return survey_start(r, req->token, "/metrics", finish_metrics);
 }
 
 static json_t *role_json(const struct run *r, size_t i)
@@ -238,11 +235,9 @@ static void finish_status(struct survey *v)
 	sp_buf_free(&text);
 }
 
-static int show_status(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
+static int show_status(void *arg, struct sp_admin_request *req)
 {
-	(void)req, (void)reply, (void)content_type;
-	return survey_start(arg, token, "/status", finish_status);
+	return survey_start(arg, req->token, "/status", finish_status);
 }
 
 static void ready_answered(void *arg, int http_status, struct sp_bytes body)
@@ -252,15 +247,13 @@ static void ready_answered(void *arg, int http_status, struct sp_bytes body)
 }
 
 /* ingest's answer: it alone knows whether a delivery would be accepted now. With ?destinations or ?verbose it is ship's. */
-static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
+static int show_ready(void *arg, struct sp_admin_request *req)
 {
 	struct run *r = arg;
 	bool of_ship = req->query.n > 0;
 	char *socket = sp_asprintf("%s/%s", r->settings->runtime_dir, of_ship ? "ship-admin.sock" : "ingest.sock");
 	char *path = sp_asprintf("/-/ready%s%.*s", of_ship ? "?" : "", (int)req->query.n, (const char *)req->query.p);
-	(void)reply, (void)content_type;
-	ask(r->loop, socket, path, ready_answered, token);
+	ask(r->loop, socket, path, ready_answered, req->token);
 	sp_free(socket);
 	sp_free(path);
 	return 0;
@@ -292,22 +285,20 @@ static enum sp_status reload(struct run *r, struct sp_why *why)
 	return status;
 }
 
-static int post_reload(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
+static int post_reload(void *arg, struct sp_admin_request *req)
 {
 	struct run *r = arg;
 	struct sp_why why = {.text = "reloaded"};
-	(void)token, (void)content_type;
 	if (!r->settings->admin_allow_reload) {
-		sp_buf_str(reply, "admin.allow_reload is off\n");
+		sp_buf_str(&req->reply, "admin.allow_reload is off\n");
 		return 403;
 	}
 	if (!sp_eq(req->method, SP_LIT("POST"))) {
-		sp_buf_str(reply, "use POST\n");
+		sp_buf_str(&req->reply, "use POST\n");
 		return 405;
 	}
 	enum sp_status status = reload(r, &why);
-	sp_buf_printf(reply, "%s\n", why.text);
+	sp_buf_printf(&req->reply, "%s\n", why.text);
 	return status == SP_OK ? 200 : 400;
 }
 
@@ -341,7 +332,6 @@ static enum sp_status open_admin(struct run *r, struct sp_why *why)
 	r->admin = sp_admin_new(r->loop);
 	sp_admin_route(r->admin, "/metrics", true, show_metrics, r);
 	sp_admin_route(r->admin, "/status", true, show_status, r);
-	sp_pages_healthy(r->admin);
 	sp_admin_route(r->admin, "/-/ready", true, show_ready, r);
 	sp_admin_route(r->admin, "/-/reload", true, post_reload, r);
 	return sp_admin_listen_tcp(r->admin, address, why);

@@ -1,6 +1,7 @@
 #include "common/admin.h"
 
 #include "common/alloc.h"
+#include "common/metrics.h"
 #include "common/sock.h"
 
 #include <ctype.h>
@@ -52,17 +53,12 @@ struct sp_admin {
 	size_t max_request; /* on the unix socket */
 	struct conn *conns;
 	size_t n_conns, n_routes, n_listeners;
+	const char *metric_labels;
+	void (*refresh)(void *arg);
+	void *refresh_arg;
 	struct route routes[MAX_ROUTES];
 	struct listener listeners[MAX_LISTENERS];
 };
-
-struct sp_admin *sp_admin_new(struct sp_loop *l)
-{
-	struct sp_admin *a = sp_new(struct sp_admin);
-	a->loop = l;
-	a->max_request = REQUEST_BYTES;
-	return a;
-}
 
 void sp_admin_max_request(struct sp_admin *a, size_t bytes)
 {
@@ -113,8 +109,8 @@ static void timed_out(void *arg)
 	conn_free(arg);
 }
 
-/* Sends what the socket takes; true when the connection is at its end (and gone). */
-static bool conn_send(struct conn *c)
+/* Sends what the socket takes; afterwards the connection may have gone. */
+static void conn_send(struct conn *c)
 {
 	while (c->sent < c->out.n) {
 		ssize_t n = send(c->fd, c->out.p + c->sent, c->out.n - c->sent, MSG_NOSIGNAL);
@@ -122,7 +118,7 @@ static bool conn_send(struct conn *c)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
 			sp_source_events(c->source, EPOLLOUT);
-			return false;
+			return;
 		}
 		if (n < 0)
 			break;
@@ -135,44 +131,36 @@ static bool conn_send(struct conn *c)
 	while (recv(c->fd, rest, sizeof rest, 0) > 0)
 		;
 	conn_free(c);
-	return true;
 }
 
-static const char *reason(int status)
+const char *sp_http_reason(int status)
 {
-	switch (status) {
-	case 200:
-		return "OK";
-	case 400:
-		return "Bad Request";
-	case 403:
-		return "Forbidden";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 413:
-		return "Content Too Large";
-	case 503:
-		return "Service Unavailable";
-	default:
-		return status < 400 ? "Done" : "Error";
-	}
+	static const struct {
+		int status;
+		const char *words;
+	} known[] = {{200, "OK"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	    {405, "Method Not Allowed"}, {408, "Request Timeout"}, {411, "Length Required"}, {413, "Content Too Large"},
+	    {414, "URI Too Long"}, {415, "Unsupported Media Type"}, {417, "Expectation Failed"}, {429, "Too Many Requests"},
+	    {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {503, "Service Unavailable"},
+	    {505, "HTTP Version Not Supported"}};
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (known[i].status == status)
+			return known[i].words;
+	return status < 400 ? "Done" : "Error";
 }
 
-static bool conn_answer(struct conn *c, int status, const char *content_type, struct sp_bytes body)
+static void conn_answer(struct conn *c, int status, const char *content_type, struct sp_bytes body)
 {
 	sp_timer_set(c->admin->loop, &c->timer, ANSWER_MS, timed_out, c);
 	sp_buf_printf(&c->out,
 	    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
 	    "Connection: close\r\n\r\n",
-	    status, reason(status), content_type, body.n);
+	    status, sp_http_reason(status), content_type ? content_type : "text/plain; charset=utf-8", body.n);
 	sp_buf_add(&c->out, body);
-	if (!sp_buf_ok(&c->out)) {
+	if (sp_buf_ok(&c->out))
+		conn_send(c);
+	else
 		conn_free(c);
-		return true;
-	}
-	return conn_send(c);
 }
 
 void sp_admin_reply(struct sp_admin_token **tp, int status, const char *content_type, struct sp_bytes body)
@@ -198,12 +186,12 @@ static const struct route *route_find(const struct conn *c, struct sp_bytes path
 	return NULL;
 }
 
-static bool plain_answer(struct conn *c, int status, const char *text)
+static void plain_answer(struct conn *c, int status, const char *text)
 {
-	return conn_answer(c, status, "text/plain; charset=utf-8", sp_str(text));
+	conn_answer(c, status, NULL, sp_str(text));
 }
 
-static void dispatch(struct conn *c, const struct sp_admin_request *req)
+static void dispatch(struct conn *c, struct sp_admin_request *req)
 {
 	const struct route *r = route_find(c, req->path);
 	if (!sp_eq(req->method, SP_LIT("GET")) && !sp_eq(req->method, SP_LIT("POST"))) {
@@ -217,14 +205,12 @@ static void dispatch(struct conn *c, const struct sp_admin_request *req)
 	/* From here on input is not read; the client's end is noticed, so that the token learns of it. */
 	sp_timer_cancel(c->admin->loop, &c->timer);
 	sp_source_events(c->source, EPOLLRDHUP);
-	struct sp_admin_token *token = c->token = sp_new(struct sp_admin_token);
-	token->conn = c;
-	struct sp_buf reply = {0};
-	const char *content_type = "text/plain; charset=utf-8";
-	int status = r->fn(r->arg, req, token, &reply, &content_type);
+	req->token = c->token = sp_new(struct sp_admin_token);
+	c->token->conn = c;
+	int status = r->fn(r->arg, req);
 	if (status)
-		sp_admin_reply(&token, sp_buf_ok(&reply) ? status : 503, content_type, sp_buf_view(&reply));
-	sp_buf_free(&reply);
+		sp_admin_reply(&req->token, sp_buf_ok(&req->reply) ? status : 503, req->content_type, sp_buf_view(&req->reply));
+	sp_buf_free(&req->reply);
 }
 
 /* Up to the separator, which is skipped; false when it is not there. */
@@ -365,6 +351,44 @@ enum sp_status sp_admin_listen_tcp(struct sp_admin *a, const char *address, stru
 	if (status == SP_OK)
 		listener_add(a, fd, true);
 	return status;
+}
+
+/* ---- what every role shows ---- */
+
+/* Nothing but this loop: whoever waits for others is no less alive. */
+static int show_healthy(void *arg, struct sp_admin_request *req)
+{
+	(void)arg;
+	sp_buf_str(&req->reply, "ok\n");
+	return 200;
+}
+
+static int show_metrics(void *arg, struct sp_admin_request *req)
+{
+	const struct sp_admin *a = arg;
+	sp_metrics_process();
+	if (a->refresh)
+		a->refresh(a->refresh_arg);
+	sp_metrics_write(&req->reply, a->metric_labels);
+	req->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	return 200;
+}
+
+struct sp_admin *sp_admin_new(struct sp_loop *l)
+{
+	struct sp_admin *a = sp_new(struct sp_admin);
+	a->loop = l;
+	a->max_request = REQUEST_BYTES;
+	sp_admin_route(a, "/-/healthy", true, show_healthy, NULL);
+	return a;
+}
+
+void sp_admin_metrics(struct sp_admin *a, const char *labels, void (*refresh)(void *arg), void *arg)
+{
+	a->metric_labels = labels;
+	a->refresh = refresh;
+	a->refresh_arg = arg;
+	sp_admin_route(a, "/metrics", true, show_metrics, a);
 }
 
 static int hex(uint8_t c)

@@ -3,7 +3,6 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "common/pages.h"
 #include "common/sock.h"
 #include "convert/decode.h"
 #include "convert/worker.h"
@@ -23,18 +22,15 @@ struct convert {
 	void *zmq;
 	struct worker *worker;
 	struct sp_admin *admin;
-	struct sp_pages pages;
 	int slot;
 	char labels[48];
 };
 
-static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-    const char **content_type)
+static int show_ready(void *arg, struct sp_admin_request *req)
 {
 	const struct convert *c = arg;
-	(void)req, (void)token, (void)content_type;
 	bool ready = worker_ready(c->worker);
-	sp_buf_str(reply, ready ? "ready\n" : "waits for ingest and ship\n");
+	sp_buf_str(&req->reply, ready ? "ready\n" : "waits for ingest and ship\n");
 	return ready ? 200 : 503;
 }
 
@@ -52,8 +48,7 @@ static enum sp_status listen_as(struct convert *c, int slot, struct sp_why *why)
 static enum sp_status open_admin(struct convert *c, struct sp_why *why)
 {
 	c->admin = sp_admin_new(c->loop);
-	c->pages = (struct sp_pages){.labels = c->labels};
-	sp_pages_route(c->admin, &c->pages);
+	sp_admin_metrics(c->admin, c->labels, NULL, NULL);
 	sp_admin_route(c->admin, "/-/ready", true, show_ready, c);
 	if (c->slot >= 0)
 		return listen_as(c, c->slot, why);

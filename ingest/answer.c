@@ -1,5 +1,7 @@
 #include "ingest/answer.h"
 
+#include "common/admin.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -76,32 +78,9 @@ const struct refusal_text *refusal_text(enum refusal r)
 	return &refusals[r];
 }
 
-static const char *reason_phrase(int status)
-{
-	switch (status) {
-	case 200: return "OK";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 408: return "Request Timeout";
-	case 411: return "Length Required";
-	case 414: return "URI Too Long";
-	case 415: return "Unsupported Media Type";
-	case 417: return "Expectation Failed";
-	case 429: return "Too Many Requests";
-	case 431: return "Request Header Fields Too Large";
-	case 500: return "Internal Server Error";
-	case 503: return "Service Unavailable";
-	case 505: return "HTTP Version Not Supported";
-	default: return "Error";
-	}
-}
-
 static void write_head(struct sp_buf *out, int status, const char *type, size_t length, bool close)
 {
-	sp_buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n", status, reason_phrase(status), type, length,
+	sp_buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n", status, sp_http_reason(status), type, length,
 		status == 405 ? "Allow: POST\r\n" : "", close ? "Connection: close\r\n" : "");
 }
 

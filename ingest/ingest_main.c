@@ -6,7 +6,6 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
-#include "common/pages.h"
 #include "common/sock.h"
 #include "ingest/pool.h"
 #include "ingest/replay.h"
@@ -28,7 +27,6 @@ struct ingest {
 	struct pool *pool;
 	struct server *server;
 	struct sp_admin *admin;
-	struct sp_pages pages;
 	struct sp_timer drain;
 	struct sp_mono stopped_at;
 };
@@ -43,28 +41,24 @@ static void refresh(void *arg)
 }
 
 /* One question: would a delivery be accepted now? */
-static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
+static int show_ready(void *arg, struct sp_admin_request *req)
 {
 	struct ingest *g = arg;
 	const char *reason = server_not_ready(g->server);
-	(void)req, (void)token, (void)content_type;
-	sp_buf_printf(reply, "%s\n", reason ? reason : "ready");
+	sp_buf_printf(&req->reply, "%s\n", reason ? reason : "ready");
 	return reason ? 503 : 200;
 }
 
-static int show_status(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-	const char **content_type)
+static int show_status(void *arg, struct sp_admin_request *req)
 {
 	struct ingest *g = arg;
 	const char *reason = server_not_ready(g->server);
-	(void)req, (void)token;
 	pool_metrics(g->pool);
 	json_t *o = json_pack("{s:b, s:s, s:I, s:I, s:I, s:I}", "ready", reason == NULL, "reason", reason ? reason : "", "connections",
 		(json_int_t)g->server->n_conns, "workers", (json_int_t)sp_metric_value(M_INGEST_WORKERS, NULL), "budget_bytes",
 		(json_int_t)g->server->budget.used, "budget_limit_bytes", (json_int_t)g->server->budget.max);
-	sp_json_put(reply, o, JSON_COMPACT);
-	*content_type = "application/json";
+	sp_json_put(&req->reply, o, JSON_COMPACT);
+	req->content_type = "application/json";
 	return 200;
 }
 
@@ -72,8 +66,7 @@ static enum sp_status open_admin(struct ingest *g, struct sp_why *why)
 {
 	char *path = sp_asprintf("%s/ingest.sock", g->settings->runtime_dir);
 	g->admin = sp_admin_new(g->loop);
-	g->pages = (struct sp_pages){.labels = "role=\"ingest\"", .refresh = refresh, .arg = g};
-	sp_pages_route(g->admin, &g->pages);
+	sp_admin_metrics(g->admin, "role=\"ingest\"", refresh, g);
 	sp_admin_route(g->admin, "/-/ready", true, show_ready, g);
 	sp_admin_route(g->admin, "/status", true, show_status, g);
 	replay_route(g->admin, g->server);

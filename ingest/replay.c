@@ -81,14 +81,13 @@ static bool submit(struct server *srv, struct replay *r, const struct sp_admin_r
 	return true;
 }
 
-static int take(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *text, const char **type)
+static int take(void *arg, struct sp_admin_request *req)
 {
 	struct server *srv = arg;
-	(void)text, (void)type;
 	if (!sp_eq(req->method, SP_LIT("POST")) || req->body.n == 0)
 		return 405;
 	struct replay *r = sp_new(struct replay);
-	*r = (struct replay){.token = token, .id = param(req, "id"), .key = param(req, "key")};
+	*r = (struct replay){.token = req->token, .id = param(req, "id"), .key = param(req, "key")};
 	const struct outcome *not_now = pool_refuses(srv->pool, r->key, req->body.n);
 	if (!keys_named(srv->keys, r->key) && !(r->key[0] == '\0' && keys_none(srv->keys)))
 		reply(r, 403, "refused", "its access key is not in the configuration any more, and so nobody knows whose it would be", NULL);

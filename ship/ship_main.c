@@ -5,7 +5,6 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
-#include "common/pages.h"
 #include "common/sock.h"
 #include "ship/active.h"
 #include "ship/drain.h"
@@ -36,7 +35,6 @@ struct ship {
 	struct active *active;
 	struct plans *plans;
 	struct sp_admin *admin;
-	struct sp_pages pages;
 	struct sp_timer stopping;
 	struct sp_mono stopped_at;
 	int64_t drain_ms; /* --drain: there is no intake; 0: an ordinary ship */
@@ -56,19 +54,17 @@ static void refresh(void *arg)
 
 /* Ready means: a delivery can be committed now. A receiver in trouble does not count, because the spool is there for
  * just that; only who asks /-/ready?destinations wants to know. */
-static int show_ready(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-    const char **content_type)
+static int show_ready(void *arg, struct sp_admin_request *req)
 {
 	struct ship *s = arg;
 	struct sp_buf complaints = {0};
 	bool stopping = s->stopped_at.ms > 0, full = writer_is_full(s->writer), ready = !full && !stopping && !s->drain_ms;
 	bool strict = sp_eq(req->query, SP_LIT("destinations"));
-	(void)token, (void)content_type;
 	if (senders_complaints(s->senders, &complaints) > 0 && strict)
 		ready = false;
-	sp_buf_str(reply, stopping ? "stopping\n" : s->drain_ms ? "draining\n" : full ? "spool full\n" : "ready\n");
+	sp_buf_str(&req->reply, stopping ? "stopping\n" : s->drain_ms ? "draining\n" : full ? "spool full\n" : "ready\n");
 	if (strict || sp_eq(req->query, SP_LIT("verbose")))
-		sp_buf_add(reply, sp_buf_view(&complaints));
+		sp_buf_add(&req->reply, sp_buf_view(&complaints));
 	sp_buf_free(&complaints);
 	return ready ? 200 : 503;
 }
@@ -77,8 +73,7 @@ static enum sp_status open_admin(struct ship *s, struct sp_why *why)
 {
 	char *path = sp_asprintf("%s/" TOOLS_SOCKET, s->settings->runtime_dir);
 	s->admin = sp_admin_new(s->loop);
-	s->pages = (struct sp_pages){.labels = "role=\"ship\"", .refresh = refresh, .arg = s};
-	sp_pages_route(s->admin, &s->pages);
+	sp_admin_metrics(s->admin, "role=\"ship\"", refresh, s);
 	sp_admin_route(s->admin, "/-/ready", true, show_ready, s);
 	senders_routes(s->senders, s->admin);
 	tools_routes(s->admin, s->writer);

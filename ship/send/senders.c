@@ -382,11 +382,9 @@ static json_t *status_row(const struct senders *s, uint32_t id)
 	return row_json(s, &r, "waiting");
 }
 
-static int show_status(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token,
-    struct sp_buf *reply, const char **content_type)
+static int show_status(void *arg, struct sp_admin_request *req)
 {
 	const struct senders *s = arg;
-	(void)req, (void)token;
 	json_t *dests = json_array();
 	for (uint32_t id = 1; id <= writer_max_dest_id(s->writer); id++) {
 		json_t *row = status_row(s, id);
@@ -396,21 +394,19 @@ static int show_status(void *arg, const struct sp_admin_request *req, struct sp_
 	json_t *root = json_pack("{ss ss sI sI so}", "version", STANDPIPE_VERSION, "accepting",
 	    writer_is_full(s->writer) ? "full" : "yes", "spool_bytes", (json_int_t)writer_bytes_used(s->writer),
 	    "unbalanced_checks", (json_int_t)writer_unbalanced(s->writer), "destinations", dests);
-	sp_json_put(reply, root, JSON_INDENT(1));
-	*content_type = "application/json";
+	sp_json_put(&req->reply, root, JSON_INDENT(1));
+	req->content_type = "application/json";
 	return 200;
 }
 
-static int probe_now(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-    const char **content_type)
+static int probe_now(void *arg, struct sp_admin_request *req)
 {
-	(void)token, (void)content_type;
 	if (!sp_eq(req->method, SP_LIT("POST"))) {
-		sp_buf_str(reply, "POST only\n");
+		sp_buf_str(&req->reply, "POST only\n");
 		return 405;
 	}
 	senders_probe(arg);
-	sp_buf_str(reply, "probing\n");
+	sp_buf_str(&req->reply, "probing\n");
 	return 200;
 }
 

@@ -76,11 +76,9 @@ static struct edit asked_of(const struct sp_admin_request *req, enum inspect_tab
 }
 
 /* /TABLE/VERB?id=...&reason=...: GET looks, POST changes. */
-static int serve(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *unused,
-    const char **content_type)
+static int serve(void *arg, struct sp_admin_request *req)
 {
 	bool is_post = sp_eq(req->method, SP_LIT("POST"));
-	(void)unused, (void)content_type;
 	for (unsigned i = 0; i < INSPECT_TABLES * TOOLS_VERBS; i++) {
 		enum inspect_table table = i / TOOLS_VERBS;
 		enum tools_verb verb = i % TOOLS_VERBS;
@@ -91,7 +89,7 @@ static int serve(void *arg, const struct sp_admin_request *req, struct sp_admin_
 		if (is_post != (verb >= TOOLS_PURGE))
 			return 405;
 		struct question *q = sp_new(struct question);
-		*q = (struct question){.verb = verb, .edit = asked_of(req, table, verb), .token = token};
+		*q = (struct question){.verb = verb, .edit = asked_of(req, table, verb), .token = req->token};
 		if (is_post)
 			writer_edit(arg, &q->edit, reply, q);
 		else

@@ -23,39 +23,36 @@ static struct sp_timer late;
 static char dir[64], path[96];
 static pthread_t thread;
 
-static int on_echo(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-    const char **type)
+static int on_echo(void *arg, struct sp_admin_request *req)
 {
 	char limit[8] = "none";
-	(void)arg, (void)token;
+	(void)arg;
 	sp_admin_param(req, "limit", limit, sizeof limit);
-	*type = "application/json";
-	sp_buf_printf(reply, "%.*s %.*s limit=%s body=%.*s", (int)req->method.n, (const char *)req->method.p,
+	req->content_type = "application/json";
+	sp_buf_printf(&req->reply, "%.*s %.*s limit=%s body=%.*s", (int)req->method.n, (const char *)req->method.p,
 	    (int)req->path.n, (const char *)req->path.p, limit, (int)req->body.n, (const char *)req->body.p);
 	return 200;
 }
 
-static int on_big(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-    const char **type)
+static int on_big(void *arg, struct sp_admin_request *req)
 {
-	(void)arg, (void)req, (void)token, (void)type;
-	uint8_t *to = sp_buf_room(reply, 3000000);
+	(void)arg;
+	uint8_t *to = sp_buf_room(&req->reply, 3000000);
 	memset(to, 'x', 3000000);
-	reply->n = 3000000;
+	req->reply.n = 3000000;
 	return 200;
 }
 
 static void answer_late(void *arg)
 {
 	(void)arg;
-	sp_admin_reply(&waiting, 200, "text/plain", SP_LIT("late"));
+	sp_admin_reply(&waiting, 200, NULL, SP_LIT("late"));
 }
 
-static int on_later(void *arg, const struct sp_admin_request *req, struct sp_admin_token *token, struct sp_buf *reply,
-    const char **type)
+static int on_later(void *arg, struct sp_admin_request *req)
 {
-	(void)arg, (void)req, (void)reply, (void)type;
-	waiting = token;
+	(void)arg;
+	waiting = req->token;
 	sp_timer_set(loop, &late, 30, answer_late, NULL);
 	return 0;
 }
@@ -175,7 +172,8 @@ static void requests_get_the_answer_they_deserve(void **state)
 	    {false, "POST /echo HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400", ""},
 	    {false, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 400", ""},
 	    {false, "POST /echo HTTP/1.1\r\nContent-Length: 99999\r\n\r\n", "HTTP/1.1 413", ""},
-	    {false, "GET /later HTTP/1.1\r\n\r\n", "HTTP/1.1 200", "late"},
+	    {false, "GET /later HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n", "late"},
+	    {true, "GET /-/healthy HTTP/1.1\r\n\r\n", "HTTP/1.1 200", "ok\n"},
 	    {true, "GET /public HTTP/1.1\r\n\r\n", "HTTP/1.1 200", "GET /public"},
 	    {true, "GET /echo HTTP/1.1\r\n\r\n", "HTTP/1.1 404", ""}, /* not for the network */
 	};
