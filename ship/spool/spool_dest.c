@@ -59,12 +59,11 @@ struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name)
 	if (id >= sp->cap_dests) {
 		uint32_t cap = id + id / 4 + 1;
 		sp->dests = sp_realloc(sp->dests, cap * sizeof *sp->dests);
-		memset(sp->dests + sp->cap_dests, 0, (cap - sp->cap_dests) * sizeof *sp->dests);
 		sp->changes = sp_realloc(sp->changes, cap * sizeof *sp->changes);
 		sp->cap_dests = cap;
 	}
-	if (id > sp->max_dest)
-		sp->max_dest = id;
+	for (; sp->max_dest < id; sp->max_dest++) /* not all that there is room for: what is not touched takes no memory */
+		sp->dests[sp->max_dest + 1] = (struct spool_dest){0};
 	struct spool_dest *d = &sp->dests[id];
 	uint64_t key[2];
 	d->name = sp_strndup(name.p, name.n);

@@ -244,8 +244,6 @@ void writer_close(struct writer **wp)
 	close(w->wake_fd);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->wanted);
-	for (uint32_t d = 1; d <= w->n_dests; d++)
-		sp_free(w->dest_names[d]);
 	sp_free(w->dest_names);
 	sp_free(w->totals);
 	sp_free(w->pending);

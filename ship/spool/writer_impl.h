@@ -80,7 +80,7 @@ struct writer {
 	struct view published;
 	struct writer_totals *totals;
 	uint32_t n_dests;
-	char **dest_names; /* by id */
+	const char **dest_names; /* by id; the spool's, which keeps them while it is open */
 
 	/* of the database thread */
 	struct queue held; /* settlements that a full disk keeps from being written */

@@ -243,7 +243,7 @@ void writer_learn_dests(struct writer *w)
 	w->dest_names = sp_realloc(w->dest_names, (n + 1) * sizeof *w->dest_names);
 	while (w->n_dests < n) {
 		w->totals[++w->n_dests] = (struct writer_totals){0};
-		w->dest_names[w->n_dests] = sp_strdup(spool_dest_name(w->spool, w->n_dests));
+		w->dest_names[w->n_dests] = spool_dest_name(w->spool, w->n_dests);
 	}
 }
 
