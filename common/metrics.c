@@ -30,7 +30,7 @@ struct sp_metric_series {
 	double value;		/* histograms: the sum */
 	uint64_t *buckets;	/* histograms: one per bound, not cumulative, and one for +Inf */
 	struct sp_metric_series *hash_next;
-	struct sp_metric_series *next; /* of the same metric, in order of appearance */
+	struct sp_metric_series *next, **link; /* of the same metric, in order of appearance */
 	char labels[];		       /* the values, each with its NUL */
 };
 
@@ -126,6 +126,7 @@ struct sp_metric_series *sp_metric_series(enum sp_metric m, const char *const *l
 	*link = s;
 	if (!last[m])
 		last[m] = &first[m];
+	s->link = last[m];
 	*last[m] = s;
 	last[m] = &s->next;
 	label_sets += n > 0;
@@ -175,12 +176,11 @@ void sp_metric_forget(enum sp_metric m, const char *const *labels)
 	if (!s)
 		return;
 	*link = s->hash_next;
-	struct sp_metric_series **at = &first[m];
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
-	if (!s->next)
-		last[m] = at;
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
+	else
+		last[m] = s->link;
 	label_sets -= n > 0;
 	sp_free(s->buckets);
 	sp_free(s);

@@ -114,9 +114,11 @@ static void show_queue(const char *name, const struct writer_totals *t)
 	};
 	const char *slash = strchrnul(name, '/'), *lane = *slash ? slash + 1 : slash;
 	char *whole = sp_strndup(name, (size_t)(slash - name));
-	/* Of the many lanes most numbers are 0 for ever. */
+	/* Of the many lanes most numbers are 0 most of the time. */
 	for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
-		if (!*lane || terms[i].value != 0 || sp_metric_value(terms[i].metric, SP_L(whole, lane)) != 0)
+		if (*lane && terms[i].value == 0)
+			sp_metric_forget(terms[i].metric, SP_L(whole, lane));
+		else
 			sp_metric_set(terms[i].metric, SP_L(whole, lane), terms[i].value);
 	sp_free(whole);
 }
