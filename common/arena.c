@@ -107,6 +107,13 @@ void *sp_arena_alloc(struct sp_arena *a, size_t n)
 	return p;
 }
 
+void *sp_arena_take(struct sp_arena *a, size_t n)
+{
+	void *p = sp_arena_alloc(a, n);
+	SP_BUG_IF(!p);
+	return memset(p, 0, n);
+}
+
 void *sp_arena_grow(struct sp_arena *a, void *p, size_t used, size_t n)
 {
 	size_t old = (used + ALIGN - 1) & ~(size_t)(ALIGN - 1);

@@ -16,6 +16,8 @@ void sp_arena_free(struct sp_arena **a);
 void sp_arena_reset(struct sp_arena *a);
 /* Aligned for any type, not zeroed. NULL when memory or the budget is spent. */
 void *sp_arena_alloc(struct sp_arena *a, size_t n);
+/* Zeroed, and never NULL: of an arena without a budget. */
+void *sp_arena_take(struct sp_arena *a, size_t n);
 /* A growing array's step: memory for n bytes with the first `used` bytes of p copied. In place when p was the last piece. */
 void *sp_arena_grow(struct sp_arena *a, void *p, size_t used, size_t n);
 /* A copy of s; its p is NULL when out of memory (and s.n > 0). */

@@ -122,6 +122,13 @@ void sp_buf_str(struct sp_buf *b, const char *s)
 	sp_buf_add(b, sp_str(s));
 }
 
+void sp_buf_join(struct sp_buf *b, struct sp_buf *part)
+{
+	sp_buf_add(b, sp_buf_view(part));
+	b->failed |= part->failed;
+	sp_buf_free(part);
+}
+
 void sp_buf_u8(struct sp_buf *b, uint8_t v)
 {
 	sp_buf_add(b, sp_bytes(&v, 1));

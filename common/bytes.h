@@ -151,6 +151,7 @@ static inline struct sp_bytes sp_buf_view(const struct sp_buf *b)
 uint8_t *sp_buf_room(struct sp_buf *b, size_t n);
 void sp_buf_add(struct sp_buf *b, struct sp_bytes s);
 void sp_buf_str(struct sp_buf *b, const char *s);
+void sp_buf_join(struct sp_buf *b, struct sp_buf *part); /* with its failure; part is freed */
 void sp_buf_u8(struct sp_buf *b, uint8_t v);
 void sp_buf_varint(struct sp_buf *b, uint64_t v);
 void sp_buf_printf(struct sp_buf *b, const char *fmt, ...) SP_PRINTF(2, 3);

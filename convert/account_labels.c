@@ -23,10 +23,8 @@ static size_t place_of(struct account_labels *a, struct sp_bytes name)
 
 static void add_account(struct account_labels *a, const Standpipe__Account *from)
 {
-	struct account *account = sp_arena_alloc(a->arena, sizeof *account);
-	struct sp_bytes *values = sp_arena_alloc(a->arena, (a->n_names + 1) * sizeof *values);
-	SP_BUG_IF(!account || !values); /* the arena has no budget */
-	memset(values, 0, (a->n_names + 1) * sizeof *values);
+	struct account *account = sp_arena_take(a->arena, sizeof *account);
+	struct sp_bytes *values = sp_arena_take(a->arena, a->n_names * sizeof *values);
 	for (size_t i = 0; i < from->n_labels; i++)
 		values[place_of(a, sp_str(from->labels[i]->name))] = sp_str(from->labels[i]->value);
 	struct sp_bytes id = sp_str(from->id);

@@ -25,25 +25,11 @@ struct filter {
 	struct set sets[FILTER_SETS];
 };
 
-/* The arena has no budget. */
-static void *take(struct filter *f, size_t n)
-{
-	void *p = sp_arena_alloc(f->arena, n + 1);
-	SP_BUG_IF(!p);
-	return p;
-}
-
-static const char *copy_text(struct filter *f, const char *s)
-{
-	size_t n = strlen(s) + 1;
-	return memcpy(take(f, n), s, n);
-}
-
 static struct globs copy_globs(struct filter *f, char *const *v, size_t n)
 {
-	struct globs out = {take(f, n * sizeof(*out.v)), n};
+	struct globs out = {sp_arena_take(f->arena, n * sizeof(*out.v)), n};
 	for (size_t i = 0; i < n; i++)
-		out.v[i] = sp_str(copy_text(f, v[i]));
+		out.v[i] = sp_arena_copy(f->arena, sp_str(v[i]));
 	return out;
 }
 
@@ -51,7 +37,7 @@ static void add_rule(struct filter *f, struct set *set, const Standpipe__Filter 
 {
 	uint64_t bit = UINT64_C(1) << set->n;
 	*(from->exclude ? &set->excludes : &set->includes) |= bit;
-	set->rules[set->n++] = (struct rule){.name = copy_text(f, from->name),
+	set->rules[set->n++] = (struct rule){.name = (const char *)sp_arena_copy(f->arena, sp_bytes(from->name, strlen(from->name) + 1)).p,
 		.globs = {[NAMESPACE] = copy_globs(f, from->namespaces, from->n_namespaces),
 		    [METRIC] = copy_globs(f, from->metrics, from->n_metrics),
 		    [DIMENSIONS] = copy_globs(f, from->dimensions, from->n_dimensions),
@@ -75,7 +61,7 @@ enum sp_status filter_new(const Standpipe__Group *group, struct filter **out, st
 	f->arena = sp_arena_new(0);
 	for (size_t i = 0; i < group->n_filter_sets; i++) {
 		const Standpipe__FilterSet *from = group->filter_sets[i];
-		f->sets[i].rules = take(f, from->n_filters * sizeof(struct rule));
+		f->sets[i].rules = sp_arena_take(f->arena, from->n_filters * sizeof(struct rule));
 		for (size_t k = 0; k < from->n_filters; k++)
 			add_rule(f, &f->sets[i], from->filters[k]);
 	}

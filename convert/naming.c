@@ -10,11 +10,11 @@ static const struct naming_preset *const presets[] = {
 
 /* ---- what the presets share ---- */
 
-void naming_add_legal(struct sp_buf *out, struct sp_bytes name)
+void naming_add_legal(struct sp_buf *out, struct sp_buf *name)
 {
-	if (name.n == 0 || isdigit(name.p[0]))
+	if (name->n == 0 || isdigit(name->p[0]))
 		sp_buf_u8(out, '_');
-	sp_buf_add(out, name);
+	sp_buf_join(out, name);
 }
 
 void naming_add_runs(struct sp_buf *out, struct sp_bytes s, bool with_underscores)
@@ -70,9 +70,7 @@ void naming_attribute(struct sp_buf *out, struct sp_bytes attribute)
 	}
 	if (!label_name_ok(sp_buf_view(&name)))
 		sp_buf_str(out, "attribute_");
-	sp_buf_add(out, sp_buf_view(&name));
-	out->failed |= name.failed;
-	sp_buf_free(&name);
+	sp_buf_join(out, &name);
 }
 
 static bool is_reserved(const struct naming_preset *preset, struct sp_bytes name)

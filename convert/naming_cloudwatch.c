@@ -31,12 +31,9 @@ static void cloudwatch_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_
 	add_lower(&name, 0, ns, true, false);
 	add_safe(&name, 0, '_', true);
 	add_lower(&name, 0, metric, true, true);
-	struct sp_bytes rest = sp_buf_view(&name);
-	if (rest.n && rest.p[0] == '_') /* a namespace like "/aws/sagemaker/TrainingJobs" */
-		rest.p++, rest.n--;
-	naming_add_legal(out, rest);
-	out->failed |= name.failed;
-	sp_buf_free(&name);
+	if (name.n && name.p[0] == '_') /* a namespace like "/aws/sagemaker/TrainingJobs" */
+		memmove(name.p, name.p + 1, --name.n);
+	naming_add_legal(out, &name);
 }
 
 static void cloudwatch_job(struct sp_buf *out, struct sp_bytes ns)
@@ -48,9 +45,7 @@ static void cloudwatch_label(struct sp_buf *out, struct sp_bytes dim)
 {
 	struct sp_buf name = {0};
 	add_lower(&name, 0, dim, false, true);
-	naming_add_legal(out, sp_buf_view(&name));
-	out->failed |= name.failed;
-	sp_buf_free(&name);
+	naming_add_legal(out, &name);
 }
 
 static void cloudwatch_percentile(struct sp_buf *out, double q)

@@ -17,10 +17,9 @@ static void logzio_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_byte
 	struct sp_buf raw = {0}, name = {0};
 	add_raw(&raw, ns, metric);
 	naming_add_runs(&name, sp_buf_view(&raw), true);
-	naming_add_legal(out, sp_buf_view(&name));
-	out->failed |= raw.failed | name.failed;
+	name.failed |= raw.failed;
 	sp_buf_free(&raw);
-	sp_buf_free(&name);
+	naming_add_legal(out, &name);
 }
 
 /* 1.0.2 cleaned names of metrics as it cleaned those of labels. */

@@ -54,12 +54,8 @@ void naming_unit(struct sp_buf *out, struct sp_bytes unit)
 	(void)sp_take_part(&per, '/', &counted); /* "By/s": what is counted and, after the first slash, per what */
 	add_unit(out, counted, main_units);
 	add_unit(&half, per, per_units);
-	if (half.n) {
-		sp_buf_str(out, out->n ? "_per_" : "per_");
-		sp_buf_add(out, sp_buf_view(&half));
-	}
-	out->failed |= half.failed;
-	sp_buf_free(&half);
+	sp_buf_str(out, !half.n ? "" : out->n ? "_per_" : "per_");
+	sp_buf_join(out, &half);
 }
 
 void naming_otel_metric(struct sp_buf *out, struct sp_bytes name, struct sp_bytes unit)
@@ -75,14 +71,9 @@ void naming_otel_metric(struct sp_buf *out, struct sp_bytes name, struct sp_byte
 	}
 	sp_buf_clear(&half);
 	add_unit(&half, per, per_units);
-	if (half.n) {
-		sp_buf_str(&base, base.n ? "_per_" : "per_");
-		sp_buf_add(&base, sp_buf_view(&half));
-	}
-	naming_add_legal(out, sp_buf_view(&base));
-	out->failed |= base.failed | half.failed;
-	sp_buf_free(&base);
-	sp_buf_free(&half);
+	sp_buf_str(&base, !half.n ? "" : base.n ? "_per_" : "per_");
+	sp_buf_join(&base, &half);
+	naming_add_legal(out, &base);
 }
 
 static void otel_metric(struct sp_buf *out, struct sp_bytes ns, struct sp_bytes metric, struct sp_bytes unit)

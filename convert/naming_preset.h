@@ -16,8 +16,8 @@ static inline bool is_continuation(uint8_t c)
 	return (c & 0xc0) == 0x80;
 }
 
-/* A name that starts with a digit, or is empty, gets a "_" in front. */
-void naming_add_legal(struct sp_buf *out, struct sp_bytes name);
+/* Appends and frees name. One that starts with a digit, or is empty, gets a "_" in front. */
+void naming_add_legal(struct sp_buf *out, struct sp_buf *name);
 /* The runs of [a-zA-Z0-9:] (and "_" where asked) in s, one "_" between them. */
 void naming_add_runs(struct sp_buf *out, struct sp_bytes s, bool with_underscores);
 /* OpenTelemetry's rules; those for labels are the predecessor's too. */

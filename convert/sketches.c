@@ -52,8 +52,7 @@ struct sp_hll *sketches_get(struct sketches *a, uint32_t group, struct sp_bytes 
 		sp_metric_add(M_METRICS_LEFT_OUT, NULL, 1);
 		return NULL;
 	}
-	s = sp_arena_alloc(a->arena, sizeof *s);
-	memset(s, 0, sizeof *s);
+	s = sp_arena_take(a->arena, sizeof *s);
 	s->entry.hash = hash;
 	s->entry.key = sp_arena_copy(a->arena, name);
 	standpipe__sketch__init(&s->message);

@@ -44,7 +44,7 @@ static struct counted *find(struct tally *tally, struct table *t, struct sp_byte
 	char text[TALLY_NAME_BYTES + 1] = "";
 	if (name.n)
 		memcpy(text, name.p, name.n);
-	c = sp_arena_alloc(tally->arena, sizeof(*c));
+	c = sp_arena_take(tally->arena, sizeof(*c));
 	*c = (struct counted){.entry.key = sp_arena_copy(tally->arena, name), .entry.hash = hash};
 	set_series(t, c, text);
 	intern_add(&t->names, &c->entry);

@@ -105,9 +105,7 @@ void answer_write(struct sp_buf *out, int http_status, struct sp_bytes request_i
 	}
 	sp_buf_u8(&body, '}');
 	write_head(out, http_status, "application/json", body.n, close);
-	sp_buf_add(out, sp_buf_view(&body));
-	out->failed |= body.failed;
-	sp_buf_free(&body);
+	sp_buf_join(out, &body);
 }
 
 void answer_text(struct sp_buf *out, int http_status, const char *text, bool head_only, bool close)

@@ -41,9 +41,9 @@ static void add_double(struct sp_buf *out, unsigned field, double v)
 /* Nested messages are built aside, because their length comes first. */
 static void add_message(struct sp_buf *out, unsigned field, struct sp_buf *message)
 {
-	add_sub(out, field, sp_buf_view(message));
-	out->failed |= message->failed;
-	sp_buf_free(message);
+	sp_buf_varint(out, field << 3 | 2);
+	sp_buf_varint(out, message->n);
+	sp_buf_join(out, message);
 }
 
 static void add_key_value(struct sp_buf *out, unsigned field, const char *key, const char *value)
@@ -152,9 +152,7 @@ static size_t add_export(struct sp_buf *out, const struct cloudwatch_point *p, s
 	add_message(&resource_metrics, 2, &scope);
 	add_message(&request, 1, &resource_metrics);
 	sp_buf_varint(out, request.n);
-	sp_buf_add(out, sp_buf_view(&request));
-	out->failed |= request.failed;
-	sp_buf_free(&request);
+	sp_buf_join(out, &request);
 	return i;
 }
 

@@ -17,14 +17,6 @@ struct builder {
 	const uint32_t *dest_ids;
 };
 
-static void *take(struct sp_arena *a, size_t n)
-{
-	void *p = sp_arena_alloc(a, n + 1);
-	SP_BUG_IF(!p); /* the arena has no budget */
-	memset(p, 0, n);
-	return p;
-}
-
 /* One more pointer in a repeated field. */
 static void append(struct sp_arena *a, void *list, size_t *n, void *item)
 {
@@ -40,7 +32,7 @@ static void append_items(struct sp_arena *a, const char *items, char ***list, si
 	while (items && *items) {
 		size_t len = strcspn(items, "\n,");
 		struct sp_bytes item = sp_trim(sp_bytes(items, len));
-		char *copy = take(a, item.n + 1);
+		char *copy = sp_arena_take(a, item.n + 1);
 		memcpy(copy, item.p, item.n);
 		if (item.n)
 			append(a, list, n, copy);
@@ -57,7 +49,7 @@ static char *text(const char *s)
 
 static void add_label(struct sp_arena *a, Standpipe__Label ***list, size_t *n, const char *name, const char *value)
 {
-	Standpipe__Label *l = take(a, sizeof *l);
+	Standpipe__Label *l = sp_arena_take(a, sizeof *l);
 	standpipe__label__init(l);
 	l->name = text(name);
 	l->value = text(value);
@@ -68,16 +60,16 @@ static void add_filters(struct sp_arena *a, Standpipe__Group *g, const struct sp
 {
 	if (rules->n == 0)
 		return;
-	Standpipe__FilterSet *set = take(a, sizeof *set);
+	Standpipe__FilterSet *set = sp_arena_take(a, sizeof *set);
 	standpipe__filter_set__init(set);
 	for (size_t i = 0; i < rules->n; i++) {
 		const struct sp_map *from = &rules->v[i];
 		const char *name = sp_map_get(from, "name"), *action = sp_map_get(from, "action");
-		Standpipe__Filter *f = take(a, sizeof *f);
+		Standpipe__Filter *f = sp_arena_take(a, sizeof *f);
 		standpipe__filter__init(f);
 		f->name = text(name);
 		if (!name) {
-			f->name = take(a, 24);
+			f->name = sp_arena_take(a, 24);
 			snprintf(f->name, 24, "%zu", i);
 		}
 		f->exclude = action && strcmp(action, "exclude") == 0;
@@ -95,7 +87,7 @@ static void add_filters(struct sp_arena *a, Standpipe__Group *g, const struct sp
 static void add_statistics_overrides(struct sp_arena *a, Standpipe__Group *g, const struct sp_rules *rules)
 {
 	for (size_t i = 0; i < rules->n; i++) {
-		Standpipe__StatisticsOverride *o = take(a, sizeof *o);
+		Standpipe__StatisticsOverride *o = sp_arena_take(a, sizeof *o);
 		standpipe__statistics_override__init(o);
 		o->namespace_ = text(sp_map_get(&rules->v[i], "namespace"));
 		o->metric = text(sp_map_get(&rules->v[i], "metric"));
@@ -115,7 +107,7 @@ static void add_relabel(struct sp_arena *a, Standpipe__Group *g, const struct sp
 	for (size_t i = 0; i < rules->n; i++) {
 		const struct sp_map *from = &rules->v[i];
 		const char *modulus = get(from, "modulus", "0");
-		Standpipe__Relabel *r = take(a, sizeof *r);
+		Standpipe__Relabel *r = sp_arena_take(a, sizeof *r);
 		standpipe__relabel__init(r);
 		append_items(a, sp_map_get(from, "source_labels"), &r->source_labels, &r->n_source_labels);
 		r->separator = get(from, "separator", ";");
@@ -131,7 +123,7 @@ static void add_relabel(struct sp_arena *a, Standpipe__Group *g, const struct sp
 static void add_matches(struct sp_arena *a, Standpipe__Group *g, const struct sp_map *map)
 {
 	for (size_t i = 0; i < map->n; i++) {
-		Standpipe__AttributeMatch *m = take(a, sizeof *m);
+		Standpipe__AttributeMatch *m = sp_arena_take(a, sizeof *m);
 		standpipe__attribute_match__init(m);
 		m->name = map->names[i];
 		m->value_hash = XXH3_64bits(map->values[i], strlen(map->values[i]));
@@ -154,7 +146,7 @@ static void add_labels(struct sp_arena *a, Standpipe__Group *g, const struct sp_
 /* key: NULL for keys without settings of their own. */
 static Standpipe__Group *group_new(struct sp_arena *a, const struct dest_settings *d, const struct key_settings *key)
 {
-	Standpipe__Group *g = take(a, sizeof *g);
+	Standpipe__Group *g = sp_arena_take(a, sizeof *g);
 	standpipe__group__init(g);
 	g->naming = text(key && key->naming ? key->naming : d->naming);
 	g->stamp_start = strcmp(d->timestamp, "start") == 0;
@@ -248,22 +240,22 @@ static void add_tenant(struct builder *b, const struct key_settings *key)
 			continue;
 		Standpipe__Group *group = group_new(a, &b->s->dests[i], key);
 		size_t size = standpipe__group__get_packed_size(group), g = 0;
-		uint8_t *bytes = take(a, size);
+		uint8_t *bytes = sp_arena_take(a, size);
 		standpipe__group__pack(group, bytes);
 		while (g < n_groups && !sp_eq(packed[g], sp_bytes(bytes, size)))
 			g++;
 		if (g == n_groups) {
 			groups[g] = group;
 			packed[g] = sp_bytes(bytes, size);
-			dests[g].ids = take(a, n * sizeof *dests[g].ids);
+			dests[g].ids = sp_arena_take(a, n * sizeof *dests[g].ids);
 			n_groups++;
 		}
 		dests[g].ids[dests[g].n++] = b->dest_ids[i];
 	}
-	Standpipe__Tenant *tenant = take(a, sizeof *tenant);
+	Standpipe__Tenant *tenant = sp_arena_take(a, sizeof *tenant);
 	standpipe__tenant__init(tenant);
 	tenant->key_name = text(key ? key->name : NULL);
-	tenant->groups = take(a, n_groups * sizeof *tenant->groups);
+	tenant->groups = sp_arena_take(a, n_groups * sizeof *tenant->groups);
 	for (size_t g = 0; g < n_groups; g++)
 		tenant->groups[tenant->n_groups++] = group_place(b, groups[g], packed[g], dests[g]);
 	append(a, &b->plan->message.tenants, &b->plan->message.n_tenants, tenant);
@@ -280,7 +272,7 @@ static bool has_own_settings(const struct key_settings *key)
 static void add_accounts(struct plan *p, const struct accounts *accounts)
 {
 	for (size_t i = 0; accounts && i < accounts->n; i++) {
-		Standpipe__Account *account = take(p->arena, sizeof *account);
+		Standpipe__Account *account = sp_arena_take(p->arena, sizeof *account);
 		standpipe__account__init(account);
 		account->id = accounts->v[i].id;
 		for (size_t k = 0; k < accounts->v[i].labels.n; k++)

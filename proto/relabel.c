@@ -124,13 +124,6 @@ static bool is_name_template(struct sp_bytes s)
 	return true;
 }
 
-static struct sp_bytes copy_text(struct relabel *r, const char *s)
-{
-	struct sp_bytes copy = sp_arena_copy(r->texts, sp_str(s));
-	SP_BUG_IF(!copy.p && copy.n); /* the arena has no budget */
-	return copy;
-}
-
 static enum sp_status set_action(struct rule *rule, const char *name, struct sp_why *why)
 {
 	while (rule->action < ACTIONS && !sp_eq_nocase(sp_str(name), sp_str(action_names[rule->action])))
@@ -208,13 +201,13 @@ static enum sp_status check_rule(const struct rule *rule, const Standpipe__Relab
 static enum sp_status add_rule(struct relabel *r, const Standpipe__Relabel *from, struct sp_why *why)
 {
 	struct rule *rule = &r->rules[r->n++];
-	rule->separator = copy_text(r, from->separator);
-	rule->target = copy_text(r, from->target_label);
-	rule->replacement = copy_text(r, from->replacement);
+	rule->separator = sp_arena_copy(r->texts, sp_str(from->separator));
+	rule->target = sp_arena_copy(r->texts, sp_str(from->target_label));
+	rule->replacement = sp_arena_copy(r->texts, sp_str(from->replacement));
 	rule->modulus = from->modulus;
 	rule->sources = sp_new_array(struct sp_bytes, from->n_source_labels + 1);
 	for (; rule->n_sources < from->n_source_labels; rule->n_sources++)
-		rule->sources[rule->n_sources] = copy_text(r, from->source_labels[rule->n_sources]);
+		rule->sources[rule->n_sources] = sp_arena_copy(r->texts, sp_str(from->source_labels[rule->n_sources]));
 	enum sp_status status = set_action(rule, from->action, why);
 	if (status == SP_OK)
 		status = set_regex(rule, from->regex, why);
