@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#define FIRST_POINTS 256
+
 void collect_begin(struct collect *c)
 {
 	c->n_dims = c->n_quantiles = c->n_extras = 0;
@@ -101,6 +103,20 @@ static const void *keep(struct sp_arena *arena, const void *p, size_t n, bool *o
 	struct sp_bytes copy = sp_arena_copy(arena, sp_bytes(p, n));
 	*ok = *ok && copy.p;
 	return copy.p;
+}
+
+struct cw_point *cw_points_add(struct cw_points *points, struct sp_arena *arena)
+{
+	if (points->n == points->cap) {
+		size_t cap = points->cap ? 2 * points->cap : FIRST_POINTS;
+		void *v = sp_arena_grow(arena, points->v, points->cap * sizeof *points->v, cap * sizeof *points->v);
+		if (!v)
+			return NULL;
+		points->v = v, points->cap = cap;
+	}
+	struct cw_point *p = &points->v[points->n++];
+	*p = (struct cw_point){0};
+	return p;
 }
 
 struct cw_point *collect_point(const struct collect *c, struct decoder *d)

@@ -4,7 +4,7 @@
 #include "convert/base64.h"
 #include "convert/envelope.h"
 #include "convert/names.h"
-#include "convert/record.h"
+#include "convert/decoder.h"
 #include "convert/series.h"
 
 #include <errno.h>

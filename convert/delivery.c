@@ -7,7 +7,7 @@
 #include "convert/encode.h"
 #include "convert/envelope.h"
 #include "convert/evidence.h"
-#include "convert/record.h"
+#include "convert/decoder.h"
 #include "convert/utf8.h"
 
 #include <inttypes.h>

@@ -1,9 +1,12 @@
-#include "convert/otlp.h"
+#include "convert/decoder.h"
 
 #include "convert/anyvalue.h"
 #include "convert/collect.h"
 
-/* The way down (field numbers of opentelemetry-proto v0.7.0 and v1.0.0, which agree but for a point's labels):
+/* A hand-written walk over the wire: each byte is looked at once, strings stay where they are. It follows the rules of protobuf that a
+ * conforming decoder must (fields in any order, repeated and packed forms, merging, unknown fields and groups).
+ *
+ * The way down (field numbers of opentelemetry-proto v0.7.0 and v1.0.0, which agree but for a point's labels):
  *
  *   ExportMetricsServiceRequest  1 ResourceMetrics
  *     ResourceMetrics            1 Resource   2 ScopeMetrics (1000 in v0.15 to v0.18)

@@ -1,7 +1,4 @@
-#include "convert/record.h"
-
-#include "convert/cwjson.h"
-#include "convert/otlp.h"
+#include "convert/decoder.h"
 
 #define FRAME_MAX INT32_MAX /* lengths are unsigned base-128 varints of up to 5 bytes */
 

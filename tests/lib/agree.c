@@ -1,9 +1,7 @@
 #include "tests/lib/agree.h"
 
-#include "convert/cwjson.h"
+#include "convert/decoder.h"
 #include "convert/envelope.h"
-#include "convert/otlp.h"
-#include "convert/units.h"
 #include "tests/lib/otlp_oracle.h"
 
 #include <inttypes.h>

@@ -1,9 +1,7 @@
 #include "tests/lib/input_lib.h"
 
 #include "convert/base64.h"
-#include "convert/cwjson.h"
-#include "convert/otlp.h"
-#include "convert/record.h"
+#include "convert/decoder.h"
 
 #include <math.h>
 #include <stdlib.h>

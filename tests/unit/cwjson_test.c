@@ -1,5 +1,5 @@
 /* JSON lines: numbers, and what a bad line costs. agree_test compares the reader with jansson. */
-#include "convert/cwjson.h"
+#include "convert/decoder.h"
 
 #include "tests/lib/grammar.h"
 

@@ -2,7 +2,7 @@
 #include "cli/generate.h"
 #include "cli/source.h"
 #include "convert/delivery.h"
-#include "convert/record.h"
+#include "convert/decoder.h"
 #include "tests/lib/delivery_lib.h"
 
 #include <setjmp.h>

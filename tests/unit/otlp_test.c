@@ -1,6 +1,6 @@
 /* What protobuf-c cannot judge about the walk over the wire; agree_test compares the two on messages of any order.
  * What single points become is in tests/golden/decode_test.py. */
-#include "convert/otlp.h"
+#include "convert/decoder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Which format a record is, and what is done with one that is none. */
-#include "convert/record.h"
+#include "convert/decoder.h"
 
 #include "common/arena.h"
 #include "proto/cloudwatch.h"
