@@ -404,7 +404,7 @@ static void part_of_series(const struct rw_series *s, uint32_t index, uint32_t f
 	sp_buf_add(raw, sp_buf_view(samples));
 }
 
-bool rw_newest_sample(struct sp_bytes block, size_t max_raw, struct sp_buf *out)
+bool rw_newest_sample(struct sp_bytes block, uint32_t number, size_t max_raw, struct sp_buf *out)
 {
 	struct sp_buf raw = {0}, one = {0};
 	struct sp_why why;
@@ -412,7 +412,9 @@ bool rw_newest_sample(struct sp_bytes block, size_t max_raw, struct sp_buf *out)
 	struct rw_sample v, newest = {INT64_MIN, 0};
 	bool found = rw_uncompress(block, max_raw, &raw, &why) == SP_OK;
 	struct sp_bytes in = sp_buf_view(&raw);
-	found = found && rw_next(&in, &series, &why) == SP_OK && series.n_samples > 0;
+	for (uint32_t i = 0; found && i <= number; i++)
+		found = rw_next(&in, &series, &why) == SP_OK;
+	found = found && series.n_samples > 0;
 	if (found) {
 		while (rw_next_sample(&series.samples, &v))
 			newest = v.ms >= newest.ms ? v : newest;

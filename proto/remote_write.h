@@ -135,8 +135,9 @@ SP_CHECKED enum sp_status rw_join(
 
 /* ---- parts ---- */
 
-/* Replaces *out by the block of one sample: the newest one of the first series. False when there is none, or it cannot be read. */
-bool rw_newest_sample(struct sp_bytes block, size_t max_raw, struct sp_buf *out);
+/* Replaces *out by the block of one sample: the newest one of the series with this number, counted from 0. False when there is none,
+ * or it cannot be read. */
+bool rw_newest_sample(struct sp_bytes block, uint32_t number, size_t max_raw, struct sp_buf *out);
 /* Shall sample `sample` (counted over the whole body from 0) of series `series` be in the part? */
 typedef bool (*rw_keep_fn)(
     void *arg, uint32_t series, uint32_t sample, const struct rw_series *s, const struct rw_sample *v);

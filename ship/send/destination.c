@@ -34,6 +34,12 @@ bool destination_sends_again(
 	return sends;
 }
 
+void destination_reached(struct destination *d, const struct batch *b)
+{
+	if (b->max_ms > d->reached_ms)
+		d->reached_ms = b->max_ms;
+}
+
 void destination_forget_protocol(struct destination *d)
 {
 	protocol_forget(&d->receiver->protocol);

@@ -50,7 +50,6 @@ struct shard {
 	struct sp_buf witness;
 	size_t join_limit;    /* batches of the next request */
 	bool any_refused;     /* the window may hold batches to be narrowed down */
-	int64_t reached_ms;   /* newest sample that was delivered; 0: unknown */
 	struct sp_mono narrowing_since; /* whole batches were not delivered; 0: they are */
 
 	struct narrow *narrow; /* of the batch narrow_seq */
@@ -106,6 +105,7 @@ struct destination {
 	int64_t reached_ms;	   /* newest sample that was delivered */
 	int64_t newest_ms;	   /* newest sample that was added */
 	bool repeat_refused;	   /* since something was delivered */
+	unsigned witnesses;	   /* that were sent */
 	int64_t witnessed_ms;	   /* of the batch whose sample was a witness last, and when */
 	struct sp_mono witness_at;
 	struct sp_mono last_success, last_narrowing;
@@ -161,7 +161,7 @@ void shard_post_part(struct shard *s, enum request_kind kind, uint64_t seq, unsi
 /* What became of n batches in a row: they leave the spool, not yet the window. */
 void shard_settle(struct shard *s, const struct batch *batches, size_t n, uint64_t delivered, const struct dead_letter *dead, size_t n_dead);
 /* The batch is delivered, or what is good of it. */
-void shard_reached(struct shard *s, const struct batch *b);
+void destination_reached(struct destination *d, const struct batch *b);
 /* The whole batch becomes a dead letter, and leaves the window. */
 void shard_bury(struct shard *s, struct entry *e, const char *reason, int status, struct sp_bytes words);
 /* Forgets refusals: those batches are sent anew. */
@@ -185,11 +185,13 @@ void shard_narrow_end(struct shard *s);
 bool destination_load_is_data(const struct destination *d);
 
 /* witness.c */
-/* One sample of a newer batch: should the oldest batches all be bad, this shows that the receiver is not. What it overtakes are older
- * samples of that one series only, within the horizon first, because beyond it would outdate all that waits. */
+/* One sample of the newest batch: should the older ones all be bad, this shows that the receiver is not. What it overtakes are older
+ * samples of that one series only, within the horizon first, because beyond it would outdate all that waits. Then, in the same round,
+ * samples of the oldest batch, which overtake nothing: should all batches be bad in part. */
 bool shard_send_witness(struct shard *s);
 /* A sample that was delivered, once more: overtakes nothing. False: there is none, or the receiver takes no repeats. */
 bool shard_send_repeat(struct shard *s);
+bool witness_round_goes_on(const struct destination *d);
 /* Something waits that is newer than all that was delivered, and was not tried yet: it should be taken. */
 bool witness_is_promising(const struct destination *d);
 

@@ -540,6 +540,11 @@ void narrow_control(struct narrow *n)
 	vouch(n, HEARING_CONTROL);
 }
 
+bool narrow_is_probing(const struct narrow *n)
+{
+	return n->probing;
+}
+
 unsigned narrow_failed_probes(const struct narrow *n)
 {
 	return n->probing ? n->failed_probes : 0;

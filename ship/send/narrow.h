@@ -65,6 +65,8 @@ void narrow_control(struct narrow *n);
 bool narrow_give_up(struct narrow *n);
 /* Did the receiver accept what it had refused with 429 or 5xx? Then such answers say nothing about data. */
 bool narrow_doubted(const struct narrow *n);
+/* Is it asked with single samples whether it is the batch or the receiver? */
+bool narrow_is_probing(const struct narrow *n);
 /* Probes of a suspect batch that failed so far; 0 when it is known who is ill. */
 unsigned narrow_failed_probes(const struct narrow *n);
 /* Samples that were accepted, and the others as dead letters (dest, shard and seq are the caller's to fill). Views live

@@ -30,6 +30,11 @@ bool order_says(struct sp_bytes answer)
 	return !is_repeat(answer) && (says(answer, "out of order") || says(answer, "out of bounds") || says(answer, "too old"));
 }
 
+bool order_says_newer(struct sp_bytes answer)
+{
+	return !is_repeat(answer) && says(answer, "out of order");
+}
+
 bool order_is_why(const struct dead_letter *dead)
 {
 	if (is_repeat(dead->answer) || strcmp(dead->reason, "maybe_duplicate") == 0)

@@ -12,6 +12,8 @@ struct order_notice {
 
 /* Do the receiver's words say that a sample is older than what it takes? */
 bool order_says(struct sp_bytes answer);
+/* ... because its series has a newer one? */
+bool order_says_newer(struct sp_bytes answer);
 /* Was it refused for that? What a person is told. */
 bool order_is_why(const struct dead_letter *dead);
 

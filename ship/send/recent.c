@@ -79,7 +79,7 @@ bool recent_repeat(const struct recent *r, uint32_t dest, struct sp_buf *out)
 	for (size_t i = r->n; i-- > 0 && !b;)
 		if (r->ring[(r->front + i) % RECENT_MAX].dest == dest)
 			b = &r->ring[(r->front + i) % RECENT_MAX];
-	return b && rw_newest_sample(sp_bytes(b->payload->bytes + b->off, b->len), RW_RAW_MAX_BYTES, out);
+	return b && rw_newest_sample(sp_bytes(b->payload->bytes + b->off, b->len), 0, RW_RAW_MAX_BYTES, out);
 }
 
 void recent_free(struct recent *r)

@@ -191,14 +191,6 @@ void shard_bury(struct shard *s, struct entry *e, const char *reason, int status
 
 /* ---- what came back ---- */
 
-void shard_reached(struct shard *s, const struct batch *b)
-{
-	if (b->max_ms > s->reached_ms)
-		s->reached_ms = b->max_ms;
-	if (b->max_ms > s->dest->reached_ms)
-		s->dest->reached_ms = b->max_ms;
-}
-
 static void delivered_whole(struct shard *s)
 {
 	struct batch batches[WINDOW_JOIN_MAX];
@@ -208,7 +200,7 @@ static void delivered_whole(struct shard *s)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct entry *e = window_find(s->window, s->seqs[i]);
 		batches[i] = e->batch;
-		shard_reached(s, &e->batch);
+		destination_reached(s->dest, &e->batch);
 		if (s->dest->receiver->rolls_back && e->payload && !(e->batch.flags & BATCH_AS_IT_IS))
 			recent_add(&s->dest->receiver->recent, &e->batch, e->payload, sp_loop_now(s->dest->loop).ms, writer_memory(s->dest->writer) / RECENT_PART);
 	}
@@ -327,7 +319,7 @@ static void shard_answered(void *arg, const struct http_answer *a)
 	if (s->kind == REQUEST_PIECE)
 		about_data = shard_narrow_answered(s, a, r);
 	else if (s->kind == REQUEST_RESUME)
-		about_data = resume_answered(s, r.verdict == SHIP_DELIVERED, about_data);
+		about_data = resume_answered(s, r.verdict, a->words);
 	else if (s->kind == REQUEST_WHOLE)
 		about_data = whole_answered(s, a, r);
 	else if (s->kind == REQUEST_REPEAT)
@@ -339,6 +331,8 @@ static void shard_answered(void *arg, const struct http_answer *a)
 		destination_accepted(d, s->epoch);
 	else if (!about_data)
 		destination_failed(d, s->epoch, r, a);
+	else if (health_is_rejecting(&d->health) && s->kind == REQUEST_WITNESS && witness_round_goes_on(d))
+		d->health.probe_due = true;
 	else if (health_is_rejecting(&d->health))
 		health_rejects_everything(&d->health, s->epoch, a);
 	else
@@ -357,7 +351,7 @@ bool shard_send(struct shard *s, bool alone)
 		return false;
 	unsigned witness_after = d->last_success.ms > 0 ? WITNESS_OF_KNOWN_AFTER : WITNESS_AFTER;
 	if (health_is_rejecting(&d->health) &&
-	    (witness_is_promising(d) || (d->health.failures >= witness_after && d->health.failures % 2 == 0)))
+	    (witness_round_goes_on(d) || witness_is_promising(d) || (d->health.failures >= witness_after && d->health.failures % 2 == 0)))
 		return shard_send_witness(s);
 	if (s->resume.active)
 		return resume_send(s);

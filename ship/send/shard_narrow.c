@@ -106,7 +106,7 @@ static void finish_narrowing(struct shard *s)
 		    sp_f_u64("shard", s->index), sp_f_u64("delivered", delivered), sp_f_u64("dead_lettered", lost),
 		    sp_f_bytes("answer", dead[0].answer), SP_LOG_END);
 	if (delivered > 0)
-		shard_reached(s, &e->batch);
+		destination_reached(s->dest, &e->batch);
 	shard_settle(s, &e->batch, 1, delivered, dead, n_dead);
 	window_remove(s->window, e);
 	shard_narrow_end(s);
@@ -180,7 +180,7 @@ void shard_refused(struct shard *s, const struct http_answer *a, struct ship_rul
 	if (health_is_rejecting(&d->health))
 		return; /* it stays queued */
 	if (e->stored_rest && vouched && narrowed_lately(d)) {
-		shard_reached(s, &e->batch);
+		destination_reached(s->dest, &e->batch);
 		shard_bury(s, e, "partly_refused", a->status, a->words);
 		return;
 	}
@@ -193,11 +193,30 @@ void shard_refused(struct shard *s, const struct http_answer *a, struct ship_rul
 		shard_step_aside(s, e);
 }
 
+/* A single sample of a batch that went unanswered before is refused: it may be there. */
+static bool is_rather_a_repeat(struct shard *s, const struct http_answer *a)
+{
+	struct entry *e = window_find(s->window, s->narrow_seq);
+	e->state = ENTRY_QUEUED;
+	if (!resume_begin(s, e)) {
+		e->state = ENTRY_REFUSED;
+		return false;
+	}
+	e->strikes = e->attempts = 0;
+	s->refusal_status = a->status;
+	sp_buf_clear(&s->refusal);
+	sp_buf_add(&s->refusal, a->words);
+	shard_narrow_end(s);
+	return true;
+}
+
 bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
 	bool load = s->load && ship_answer_is_not_now(a->transport, r.verdict);
 	bool suspicious = load || ship_answer_is_suspicious(a->transport, a->status);
 	known_clock(s->dest->known, sp_loop_now(s->dest->loop).ms);
+	if (r.verdict == SHIP_DATA && narrow_is_probing(s->narrow) && is_rather_a_repeat(s, a))
+		return true;
 	s->too_big |= r.verdict == SHIP_TOO_BIG;
 	if (r.verdict == SHIP_DELIVERED && s->block.n > s->largest)
 		s->largest = s->block.n;

@@ -73,9 +73,10 @@ static void append(struct window *w, const struct batch *b, struct payload *p)
 
 static void refill(struct window *w);
 
-static void on_list(void *arg, const struct batch *b, size_t n, bool more)
+static void on_list(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms)
 {
 	struct window *w = arg;
+	(void)reached_ms;
 	w->listing = false;
 	for (size_t i = 0; i < n; i++)
 		if (b[i].seq > w->last_seq)

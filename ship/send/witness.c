@@ -3,6 +3,10 @@
 /* One in so many failed probes (an even number) takes that sample from the newest batch of all. */
 #define FAR_WITNESS_EVERY 16
 #define WITNESS_PAUSE_MS 10000
+/* So many samples are tried one after the other, each of another series. */
+#define WITNESS_ROUND 8
+/* A prime: series next to each other are of one metric, and often of one fate. */
+#define SPREAD 7919u
 
 bool shard_send_repeat(struct shard *s)
 {
@@ -24,7 +28,9 @@ static void witness_noted(void *arg)
 	s->busy = false;
 	if (d->stopping)
 		return;
-	if (!e || !e->payload || !rw_newest_sample(entry_block(e), RW_RAW_MAX_BYTES, &s->witness)) { /* purged meanwhile, or damaged: the next probe, after a pause as always, may find another */
+	uint32_t number = d->witnesses++ * SPREAD % (e && e->batch.series ? e->batch.series : 1);
+	/* Purged meanwhile, or damaged: the next probe, after a pause as always, may find another. */
+	if (!e || !e->payload || !rw_newest_sample(entry_block(e), number, RW_RAW_MAX_BYTES, &s->witness)) {
 		health_rejects_everything(&d->health, d->health.epoch, NULL);
 		return;
 	}
@@ -40,10 +46,16 @@ bool witness_is_promising(const struct destination *d)
 	       sp_loop_now(d->loop).ms - d->witness_at.ms >= WITNESS_PAUSE_MS;
 }
 
+bool witness_round_goes_on(const struct destination *d)
+{
+	return d->witnesses % WITNESS_ROUND != 0;
+}
+
 bool shard_send_witness(struct shard *s)
 {
 	bool far = s->dest->health.failures % FAR_WITNESS_EVERY == 0;
-	struct entry *e = window_newest(s->window, far ? INT64_MAX : destination_horizon(s->dest));
+	struct entry *e = witness_round_goes_on(s->dest) ? window_first(s->window, ENTRY_QUEUED)
+							 : window_newest(s->window, far ? INT64_MAX : destination_horizon(s->dest));
 	if (!e)
 		return false;
 	if (!window_load(s->window, e))

@@ -105,6 +105,8 @@ void spool_rollback(struct spool *sp)
 		queue_add(sp, sp->changes[i], (int64_t)(d->committed.bytes - d->totals.bytes));
 		d->totals = d->committed;
 		d->totals.full = full;
+		for (uint32_t s = 0; s < d->n_reached; s++) /* not taken back: too new does no harm */
+			d->reached[s].written_ms = 0;
 	}
 	dests_forget_made(sp);
 	/* next_seq goes on: numbers need not be dense, and batches of the failed attempt may be known to somebody. */
@@ -124,6 +126,20 @@ static void counter_write(struct spool *sp, uint32_t dest, const char *name, uin
 		DB_ARGS(db_int(dest), db_text(name), db_int((int64_t)value)));
 }
 
+static void write_reached(struct spool *sp, uint32_t dest)
+{
+	struct spool_dest *d = &sp->dests[dest];
+	for (uint32_t shard = 0; shard < d->n_reached; shard++) {
+		struct reached *r = &d->reached[shard];
+		char name[sizeof REACHED + 11];
+		if (r->ms == r->written_ms)
+			continue;
+		snprintf(name, sizeof name, REACHED "%u", (unsigned)shard);
+		counter_write(sp, dest, name, (uint64_t)r->ms);
+		r->written_ms = r->ms;
+	}
+}
+
 /* The books go into the same transaction as what they are about. */
 static void write_counters(struct spool *sp)
 {
@@ -137,6 +153,7 @@ static void write_counters(struct spool *sp)
 			if (now != *spool_counter(&d->committed, name))
 				counter_write(sp, sp->changes[k], counters[i].name, now);
 		}
+		write_reached(sp, sp->changes[k]);
 	}
 }
 
@@ -469,6 +486,9 @@ void spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint6
 	for (size_t i = 0; i < n; i++) {
 		SP_BUG_IF(batches[i].dest != batches[0].dest);
 		removed += spool_remove(sp, &batches[i]);
+		struct reached *r = delivered ? dest_reached_of(sp, batches[i].dest, batches[i].shard) : NULL;
+		if (r && batches[i].max_ms > r->ms)
+			r->ms = batches[i].max_ms;
 	}
 	for (size_t i = 0; i < n_dead; i++)
 		buried += dead[i].samples;

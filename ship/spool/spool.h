@@ -71,9 +71,10 @@ void spool_note_decoding(struct spool *sp, uint64_t payload);
 
 /* Outside a transaction. *out is NULL when the row is damaged or gone: its batches are in the dead letters now. */
 SP_CHECKED enum sp_status spool_read(struct spool *sp, uint64_t payload, struct payload **out, struct sp_why *why);
-/* Outside a transaction. Up to max batches of (dest, shard) with seq > after. *last: seq to go on after. */
+/* Outside a transaction. Up to max batches of (dest, shard) with seq > after. *reached_ms: no sample that was delivered of them is newer, 0:
+ * nothing was. */
 SP_CHECKED enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint64_t after, size_t max,
-	struct batch *out, size_t *n, bool *more, struct sp_why *why);
+	struct batch *out, size_t *n, bool *more, int64_t *reached_ms, struct sp_why *why);
 
 /* Once a second, outside a transaction: free space, the reserve file, expiry of keys and evidence in bounded steps. */
 SP_CHECKED enum sp_status spool_tick(struct spool *sp, struct sp_why *why);

@@ -22,8 +22,10 @@ void dests_init(struct spool *sp)
 
 void dests_free(struct spool *sp)
 {
-	for (uint32_t d = 1; d <= sp->max_dest; d++)
+	for (uint32_t d = 1; d <= sp->max_dest; d++) {
 		sp_free(sp->dests[d].name);
+		sp_free(sp->dests[d].reached);
+	}
 	table_free(&sp->names);
 	sp_free(sp->dests);
 	sp_free(sp->changes);
@@ -105,8 +107,26 @@ void dests_forget_made(struct spool *sp)
 		table_remove(&sp->names, table_find(&sp->names, key));
 		sp->dests[d->parent].n_lanes--;
 		sp_free(d->name);
+		sp_free(d->reached);
 		*d = (struct spool_dest){0};
 	}
+}
+
+int64_t dest_reached(const struct spool *sp, uint32_t dest, uint32_t shard)
+{
+	const struct spool_dest *d = &sp->dests[dest];
+	return shard < d->n_reached ? d->reached[shard].ms : 0;
+}
+
+struct reached *dest_reached_of(struct spool *sp, uint32_t dest, uint32_t shard)
+{
+	struct spool_dest *d = &sp->dests[dest];
+	if (shard >= d->n_reached) {
+		d->reached = sp_realloc(d->reached, (shard + 1) * sizeof *d->reached);
+		memset(d->reached + d->n_reached, 0, (shard + 1 - d->n_reached) * sizeof *d->reached);
+		d->n_reached = shard + 1;
+	}
+	return &d->reached[shard];
 }
 
 /* ---- lanes ---- */

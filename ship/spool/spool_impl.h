@@ -14,6 +14,10 @@
 /* What a delivery takes beside its bytes: leaves of the tables it touches. */
 #define STORE_OVERHEAD_BYTES (4 * DB_PAGE_BYTES)
 
+/* Beside the terms of the books, with the number of the shard. */
+#define REACHED "reached."
+#define SHARDS_MAX 64
+
 struct spool_dest {
 	char *name; /* NULL: a hole in the ids */
 	const struct dest_settings *settings; /* NULL: it is not configured (any more) */
@@ -25,6 +29,10 @@ struct spool_dest {
 	int64_t full_since_ms, full_at_ms; /* monotonic: when something had no room, for the first time in a row and last */
 	uint64_t lost_before;	   /* dropped or refused, when it became full */
 	struct writer_totals totals, committed; /* changed through spool_change only */
+	struct reached {			/* of each shard: newest sample that was delivered, and what the file says; 0: none yet */
+		int64_t ms, written_ms;
+	} *reached;
+	uint32_t n_reached;
 };
 
 /* One of the two tables that keep what could not be used: quarantined pieces of deliveries, and dead letters. */
@@ -106,6 +114,8 @@ void dests_init(struct spool *sp);
 void dests_free(struct spool *sp);
 struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name);
 uint32_t dest_make(struct spool *sp, const char *name, int64_t shards); /* with its row; returns its id */
+int64_t dest_reached(const struct spool *sp, uint32_t dest, uint32_t shard);
+struct reached *dest_reached_of(struct spool *sp, uint32_t dest, uint32_t shard); /* to be changed */
 void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of);
 void dests_forget_made(struct spool *sp); /* of a rollback */
 /* The row of this lane of a destination that has lanes; make: where there is none yet, it is made. "": a sender that gave no usable

@@ -125,6 +125,11 @@ static int64_t meta_number(struct spool *sp, const char *key)
 
 /* ---- what is there ---- */
 
+static bool reached_shard(struct sp_bytes name, unsigned *shard)
+{
+	return sp_starts(name, SP_LIT(REACHED)) && sscanf((const char *)name.p + sizeof REACHED - 1, "%u", shard) == 1 && *shard < SHARDS_MAX;
+}
+
 static void load_dests(struct spool *sp)
 {
 	sqlite3_stmt *st = db_query(sp->db, "SELECT id, name, shards FROM dest ORDER BY id", DB_NO_ARGS);
@@ -144,8 +149,11 @@ static void load_dests(struct spool *sp)
 		uint64_t *term = dest == 0 ? &sp->next_seq
 			: dest <= sp->max_dest ? spool_counter(&sp->dests[dest].totals, name)
 					       : NULL;
+		unsigned shard;
 		if (term)
 			*term = value;
+		else if (dest > 0 && dest <= sp->max_dest && reached_shard(name, &shard))
+			*dest_reached_of(sp, dest, shard) = (struct reached){(int64_t)value, (int64_t)value};
 	}
 }
 

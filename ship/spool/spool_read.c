@@ -125,7 +125,7 @@ static enum sp_status bury_rows(struct spool *sp, struct batch *damaged, size_t 
 }
 
 enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint64_t after, size_t max, struct batch *out,
-	size_t *n, bool *more, struct sp_why *why)
+	size_t *n, bool *more, int64_t *reached_ms, struct sp_why *why)
 {
 	struct batch *damaged = NULL;
 	size_t count = 0, n_damaged = 0;
@@ -156,6 +156,7 @@ enum sp_status spool_list(struct spool *sp, uint32_t dest, uint32_t shard, uint6
 		return status;
 	*n = count;
 	*more = further;
+	*reached_ms = dest_reached(sp, dest, shard);
 	return SP_OK;
 }
 

@@ -72,7 +72,7 @@ static void answer(struct writer *w, struct op *op)
 		payload_unref(&op->payload);
 		break;
 	case OP_LIST:
-		op->done.list(op->arg, op->batches, op->n_batches, op->more);
+		op->done.list(op->arg, op->batches, op->n_batches, op->more, op->reached_ms);
 		break;
 	case OP_NOTE:
 		op->done.plain(op->arg);
@@ -344,7 +344,7 @@ void writer_read(struct writer *w, uint64_t payload, void (*done)(void *arg, str
 }
 
 void writer_list(struct writer *w, uint32_t dest, uint32_t shard, uint64_t after, size_t max,
-	void (*done)(void *arg, const struct batch *b, size_t n, bool more), void *arg)
+	void (*done)(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms), void *arg)
 {
 	struct op *op = op_new(OP_LIST, arg);
 	op->dest = dest;

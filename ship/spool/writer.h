@@ -117,9 +117,10 @@ void writer_note_decoding(struct writer *w, uint64_t payload, void (*done)(void 
 
 /* Bytes of one payload from disk. p is NULL when the row is damaged: the batches were then moved to the dead letters. */
 void writer_read(struct writer *w, uint64_t payload, void (*done)(void *arg, struct payload *p), void *arg);
-/* Up to max batches of (dest, shard) with seq > after, in order. The views live for the callback. more: there are further ones. */
+/* Up to max batches of (dest, shard) with seq > after, in order. The views live for the callback. more: there are further ones.
+ * reached_ms: the newest sample that was delivered of this shard, 0: none was. */
 void writer_list(struct writer *w, uint32_t dest, uint32_t shard, uint64_t after, size_t max,
-	void (*done)(void *arg, const struct batch *b, size_t n, bool more), void *arg);
+	void (*done)(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms), void *arg);
 /* One step of an edit (ship/spool/edit.h), which is borrowed until done; what it stores and takes away is announced before. */
 struct edit;
 void writer_edit(struct writer *w, struct edit *e, void (*done)(void *arg), void *arg);

@@ -42,11 +42,12 @@ struct op {
 	uint64_t after;
 	size_t max;
 	bool more;
+	int64_t reached_ms;
 	void (*query)(struct spool *sp, void *arg);
 	union {
 		void (*plain)(void *arg);
 		void (*read)(void *arg, struct payload *p);
-		void (*list)(void *arg, const struct batch *b, size_t n, bool more);
+		void (*list)(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms);
 	} done;
 	void *arg;
 	double commit_s; /* of the group that this op was the first of */

@@ -214,7 +214,7 @@ static void look(struct writer *w, struct op *op)
 	} else {
 		op->batches = sp_new_array(struct batch, op->max);
 		status = spool_list(
-			w->spool, op->dest, op->shard, op->after, op->max, op->batches, &op->n_batches, &op->more, &why);
+			w->spool, op->dest, op->shard, op->after, op->max, op->batches, &op->n_batches, &op->more, &op->reached_ms, &why);
 	}
 	if (status != SP_OK)
 		writer_failed(w, &why);

@@ -218,7 +218,8 @@ static void read_all(struct spool *sp)
 		for (uint32_t shard = 0; shard < 4; shard++) {
 			size_t n = 0;
 			bool more = true;
-			assert_int_equal(spool_list(sp, dest, shard, 0, DELIVERIES, b, &n, &more, &why), SP_OK);
+			int64_t reached_ms;
+			assert_int_equal(spool_list(sp, dest, shard, 0, DELIVERIES, b, &n, &more, &reached_ms, &why), SP_OK);
 			assert_false(more);
 			for (size_t i = 0; i < n; i++) {
 				struct payload *p = NULL;
@@ -372,7 +373,8 @@ static void bury_all(struct settings *s)
 		for (uint32_t shard = 0; shard < 4; shard++) {
 			size_t n = 0;
 			bool more;
-			assert_int_equal(spool_list(sp, dest, shard, 0, 64, b, &n, &more, &why), SP_OK);
+			int64_t reached_ms;
+			assert_int_equal(spool_list(sp, dest, shard, 0, 64, b, &n, &more, &reached_ms, &why), SP_OK);
 			spool_begin(sp);
 			for (size_t i = 0; i < n; i++) {
 				const struct dead_letter dead = {.dest = dest, .shard = shard, .reason = "rejected", .body = SP_LIT("\1\0x"),
@@ -500,7 +502,8 @@ static size_t read_damaged(struct settings *s)
 		for (uint32_t shard = 0; shard < 4; shard++) {
 			size_t n = 0;
 			bool more;
-			if (spool_list(sp, dest, shard, 0, 16, b, &n, &more, &why) != SP_OK)
+			int64_t reached_ms;
+			if (spool_list(sp, dest, shard, 0, 16, b, &n, &more, &reached_ms, &why) != SP_OK)
 				continue;
 			for (size_t i = 0; i < n; i++) {
 				struct payload *p = NULL;

@@ -124,6 +124,8 @@ static void answer_request(void *arg)
 	assert_int_equal(rw_uncompress(r->body, 1 << 30, &raw, &why), SP_OK);
 	assert_int_equal(rw_count(sp_buf_view(&raw), &t, &why), SP_OK);
 	a.status = a.transport == SHIP_ANSWERED ? f.receive(sp_buf_view(&raw), t.samples) : 0;
+	if (f.loses_answers)
+		a = (struct http_answer){.transport = SHIP_UNANSWERED, .retry_after_ms = SHIP_NO_RETRY_AFTER, .samples_written = -1};
 	a.words = sp_str(f.words);
 	f.of_one_sample += t.samples == 1;
 	if (a.status / 100 == 2)
@@ -187,7 +189,7 @@ uint32_t writer_dest_id(struct writer *w, const char *name)
 struct writer_totals writer_totals(struct writer *w, uint32_t dest)
 {
 	(void)w, (void)dest;
-	return (struct writer_totals){.batches = f.n_stored - f.settled};
+	return (struct writer_totals){.batches = f.n_stored - f.settled, .delivered = f.delivered};
 }
 
 void writer_settle(struct writer *w, const struct batch *b, size_t n, uint64_t delivered,
@@ -204,6 +206,8 @@ void writer_settle(struct writer *w, const struct batch *b, size_t n, uint64_t d
 		samples += b[i].samples;
 		f.overtaken += b[i].seq < f.last_settled[b[i].shard];
 		f.last_settled[b[i].shard] = b[i].seq;
+		if (delivered && b[i].max_ms > f.reached[b[i].shard])
+			f.reached[b[i].shard] = b[i].max_ms;
 	}
 	for (size_t i = 0; i < n_dead; i++) {
 		lost += dead[i].samples;
@@ -274,7 +278,7 @@ struct fake_list {
 	uint32_t shard;
 	uint64_t after;
 	size_t max;
-	void (*done)(void *arg, const struct batch *b, size_t n, bool more);
+	void (*done)(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms);
 	void *arg;
 };
 
@@ -291,13 +295,13 @@ static void answer_list(void *arg)
 				break;
 			found[n++] = f.stored[i].batch;
 		}
-	l->done(l->arg, found, n, more);
+	l->done(l->arg, found, n, more, f.reached[l->shard]);
 	sp_free(found);
 	sp_free(l);
 }
 
 void writer_list(struct writer *w, uint32_t dest, uint32_t shard, uint64_t after, size_t max,
-    void (*done)(void *arg, const struct batch *b, size_t n, bool more), void *arg)
+    void (*done)(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms), void *arg)
 {
 	struct fake_list *l = sp_new(struct fake_list);
 	(void)w, (void)dest;

@@ -29,6 +29,7 @@ extern struct destination_fixture {
 	const char *words; /* of its answers */
 	int64_t retry_after_ms, latency_ms;
 	enum ship_transport transport;
+	bool loses_answers; /* it takes or refuses what comes, and nobody hears of it */
 	unsigned posts, out, most_out, of_one_sample;
 	unsigned attempts[MAX_POSTS];
 	int64_t at[MAX_POSTS];
@@ -43,6 +44,7 @@ extern struct destination_fixture {
 		bool settled;
 	} * stored;
 	size_t n_stored, stored_cap;
+	int64_t reached[SHARDS]; /* newest sample delivered, as it stays over a restart */
 	uint64_t delivered, dead, settled, dead_partly, maybe, noted, reads, last_settled[SHARDS], overtaken;
 	char reason[32];
 	uint32_t flags; /* of the next batches */

@@ -64,7 +64,8 @@ size_t listed(struct spool *sp, uint32_t dest, uint32_t shard, struct batch *out
 {
 	size_t n = 0;
 	bool more = true;
-	assert_int_equal(spool_list(sp, dest, shard, 0, max, out, &n, &more, &why), SP_OK);
+	int64_t reached_ms;
+	assert_int_equal(spool_list(sp, dest, shard, 0, max, out, &n, &more, &reached_ms, &why), SP_OK);
 	return n;
 }
 

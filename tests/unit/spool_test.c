@@ -186,6 +186,44 @@ static void a_payload_goes_with_its_last_batch(void **state)
 	assert_books(f->sp);
 }
 
+static int64_t reached(struct spool *sp, uint32_t dest, uint32_t shard)
+{
+	struct batch b;
+	size_t n;
+	bool more;
+	int64_t ms;
+	assert_int_equal(spool_list(sp, dest, shard, 0, 1, &b, &n, &more, &ms, &why), SP_OK);
+	return ms;
+}
+
+static void how_far_each_shard_has_come_is_remembered(void **state)
+{
+	struct spool_fixture *f = *state;
+	struct batch b[4];
+	struct dead_letter dead = {.dest = 1, .reason = "rejected", .body = SP_LIT("body"), .series = 1, .samples = DELIVERY_SAMPLES / 4};
+	opened(f);
+	for (uint64_t n = 1; n <= 3; n++)
+		stored_number(f->sp, n, 100);
+	assert_int_equal(listed(f->sp, 1, 2, b, 4), 3);
+	assert_int_equal(reached(f->sp, 1, 2), 0);
+	settled(f->sp, b, 1, b[0].samples, NULL, 0);
+	assert_int_equal(reached(f->sp, 1, 2), b[0].max_ms);
+	assert_int_equal(reached(f->sp, 1, 1), 0);
+	assert_int_equal(reached(f->sp, 2, 2), 0);
+	dead.samples = b[2].samples;
+	settled(f->sp, b + 2, 1, 0, &dead, 1); /* not that it is delivered */
+	assert_int_equal(reached(f->sp, 1, 2), b[0].max_ms);
+	spool_begin(f->sp);
+	b[1].max_ms += 1000;
+	spool_settle(f->sp, b + 1, 1, b[1].samples, NULL, 0);
+	spool_rollback(f->sp);
+	settled(f->sp, b + 1, 1, b[1].samples, NULL, 0);
+	closed(f);
+	opened(f);
+	assert_int_equal(reached(f->sp, 1, 2), b[1].max_ms);
+	assert_int_equal(reached(f->sp, 1, 1), 0);
+}
+
 static void every_sample_settled_is_delivered_dead_or_merged(void **state)
 {
 	struct spool_fixture *f = *state;
@@ -299,7 +337,7 @@ int main(void)
 		SPOOL_TEST(what_the_converter_left_out_is_in_the_books),
 		SPOOL_TEST(a_delivery_of_dead_letters_alone_keeps_no_payload),
 		SPOOL_TEST(a_payload_goes_with_its_last_batch),
-		SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
+		SPOOL_TEST(how_far_each_shard_has_come_is_remembered), SPOOL_TEST(every_sample_settled_is_delivered_dead_or_merged),
 		SPOOL_TEST(a_damaged_dead_letter_stays_and_the_others_go),
 		SPOOL_TEST(what_is_purged_counts_as_dropped_and_once),
 		SPOOL_TEST(numbers_are_not_used_again_after_a_restart),

@@ -194,9 +194,10 @@ static void query_done(void *arg)
 	assert_int_equal(f->looked, DELIVERIES * 4);
 }
 
-static void list_done(void *arg, const struct batch *b, size_t n, bool more)
+static void list_done(void *arg, const struct batch *b, size_t n, bool more, int64_t reached_ms)
 {
 	struct fixture *f = arg;
+	assert_int_equal(reached_ms, 0);
 	assert_int_equal(n, 100);
 	assert_true(more);
 	writer_query(f->w, count_rows, query_done, f);
