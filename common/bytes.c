@@ -12,7 +12,7 @@
 bool sp_eq_nocase(struct sp_bytes a, struct sp_bytes b)
 {
 	size_t i = 0;
-	while (a.n == b.n && i < a.n && tolower(a.p[i]) == tolower(b.p[i]))
+	while (a.n == b.n && i < a.n && (a.p[i] == b.p[i] || tolower(a.p[i]) == tolower(b.p[i])))
 		i++;
 	return a.n == b.n && i == a.n;
 }
