@@ -129,6 +129,16 @@ struct reached *dest_reached_of(struct spool *sp, uint32_t dest, uint32_t shard)
 	return &d->reached[shard];
 }
 
+void dest_mix_reached(struct spool *sp, uint32_t dest, uint32_t shards)
+{
+	int64_t newest = 0;
+	for (uint32_t i = 0; i < sp->dests[dest].n_reached; i++)
+		newest = sp->dests[dest].reached[i].ms > newest ? sp->dests[dest].reached[i].ms : newest;
+	for (uint32_t i = 0; i < shards && newest > 0; i++)
+		dest_reached_of(sp, dest, i)->ms = newest;
+	spool_change(sp, dest);
+}
+
 /* ---- lanes ---- */
 
 static uint32_t lane_find(struct spool *sp, uint32_t dest, const char *lane, bool make)

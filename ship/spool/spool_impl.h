@@ -116,6 +116,7 @@ struct spool_dest *dest_add(struct spool *sp, uint32_t id, struct sp_bytes name)
 uint32_t dest_make(struct spool *sp, const char *name, int64_t shards); /* with its row; returns its id */
 int64_t dest_reached(const struct spool *sp, uint32_t dest, uint32_t shard);
 struct reached *dest_reached_of(struct spool *sp, uint32_t dest, uint32_t shard); /* to be changed */
+void dest_mix_reached(struct spool *sp, uint32_t dest, uint32_t shards); /* series have changed their shards */
 void dest_adopt_lane(struct spool *sp, uint32_t lane, uint32_t of);
 void dests_forget_made(struct spool *sp); /* of a rollback */
 /* The row of this lane of a destination that has lanes; make: where there is none yet, it is made. "": a sender that gave no usable

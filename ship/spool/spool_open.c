@@ -200,8 +200,10 @@ static enum sp_status set_shards(struct spool *sp, uint32_t id, const struct des
 			"destinations.%s.shards is %" PRId64 ", but %" PRIu64 " batches of %s wait in %" PRId64
 			" shards; set it back until they are delivered",
 			s->name, s->shards, d->totals.batches, d->name, d->shards);
-	if (d->shards != s->shards)
+	if (d->shards != s->shards) {
 		db_run(sp->db, "UPDATE dest SET shards = ?2 WHERE id = ?1", DB_ARGS(db_int(id), db_int(s->shards)));
+		dest_mix_reached(sp, id, (uint32_t)s->shards);
+	}
 	d->shards = s->shards;
 	return SP_OK;
 }

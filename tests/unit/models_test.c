@@ -54,6 +54,12 @@ static int limit_is_raised(unsigned series, unsigned minute)
 	return is_new(series) && minute < MINUTES / 2 ? 400 : 204;
 }
 
+/* By then a third of them is still refused. */
+static int limit_is_raised_a_little(unsigned series, unsigned minute)
+{
+	return is_new(series) && (minute < MINUTES / 2 || series * 7919U % 10 < 1) ? 400 : 204;
+}
+
 static int rejects_half(unsigned series, unsigned minute)
 {
 	(void)minute;
@@ -261,6 +267,17 @@ static void a_limit_that_is_raised(void **state)
 	assert_int_equal(c.waiting, 0);
 }
 
+/* What was refused before is tried anew, now and then some of it, although there is still a refusal in each batch. */
+static void a_limit_that_is_raised_a_little(void **state)
+{
+	(void)state;
+	struct course c = half_an_hour(limit_is_raised_a_little, NONE);
+	assert_true(f.dead < m.bad + ALL_SERIES / 5); /* of a fifth of all, who are good again, about a minute */
+	assert_int_equal(m.good_arrived + f.dead, m.good + m.bad);
+	assert_int_equal(c.waiting, 0);
+	assert_true(f.posts <= 3 * NORMAL * MINUTES);
+}
+
 static void a_receiver_that_rejects_half_of_all_series(void **state)
 {
 	(void)state;
@@ -341,7 +358,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, destination_end)
 	const struct CMUnitTest tests[] = {TEST(receivers_that_take_all_are_normal), TEST(a_tenant_at_its_limit_400),
-	    TEST(a_tenant_at_its_limit_429), TEST(a_tenant_at_its_limit_429_that_stores_the_rest), TEST(a_limit_that_is_raised),
+	    TEST(a_tenant_at_its_limit_429), TEST(a_tenant_at_its_limit_429_that_stores_the_rest), TEST(a_limit_that_is_raised), TEST(a_limit_that_is_raised_a_little),
 	    TEST(a_receiver_that_rejects_half_of_all_series), TEST(late_samples_without_a_window), TEST(floods_of_late_samples_without_a_window), TEST(a_flood_of_late_samples_after_a_restart),
 	    TEST(late_samples_within_a_short_window_are_good), TEST(no_sample_dies_of_a_rate_limit),
 	    TEST(no_sample_dies_of_load_that_is_shed)};

@@ -222,6 +222,19 @@ static void how_far_each_shard_has_come_is_remembered(void **state)
 	opened(f);
 	assert_int_equal(reached(f->sp, 1, 2), b[1].max_ms);
 	assert_int_equal(reached(f->sp, 1, 1), 0);
+	for (uint32_t shard = 0; shard < 4; shard++) { /* with another number of shards series are in others */
+		size_t n = listed(f->sp, 1, shard, b, 4);
+		for (size_t i = 0; i < n; i++)
+			settled(f->sp, b + i, 1, b[i].samples, NULL, 0);
+	}
+	int64_t newest = reached(f->sp, 1, 0);
+	closed(f);
+	f->s->dests[0].shards = 8;
+	opened(f);
+	closed(f);
+	opened(f);
+	for (uint32_t shard = 0; shard < 8; shard++)
+		assert_int_equal(reached(f->sp, 1, shard), newest);
 }
 
 static void every_sample_settled_is_delivered_dead_or_merged(void **state)
