@@ -30,7 +30,8 @@ struct known {
 		unsigned count;
 		int64_t at_ms;
 	} load;
-	unsigned credit;
+	unsigned credit, turn;
+	int64_t recovered_s; /* a series of which there was proof was taken: earlier proofs are none */
 	struct slot {
 		uint64_t series;
 		int64_t newest_ms;
@@ -121,6 +122,11 @@ static int64_t age(const struct known *k, int64_t ms)
 	return k->head_ms - ms;
 }
 
+static bool was_refused(const struct known *k, const struct slot *s, unsigned times)
+{
+	return s->refused_s > 0 && s->refusals >= times && k->now_ms / 1000 - s->refused_s <= KNOWN_FORGET_MS / 1000;
+}
+
 void known_delivered(struct known *k, uint64_t series, int64_t ms)
 {
 	if (!k)
@@ -132,6 +138,8 @@ void known_delivered(struct known *k, uint64_t series, int64_t ms)
 		s->newest_ms = ms;
 	if (ms > k->head_ms)
 		k->head_ms = ms;
+	if (was_refused(k, s, SERIES_PROOFS))
+		k->recovered_s = k->now_ms / 1000;
 	s->refusals = 0;
 	s->refused_s = 0;
 }
@@ -153,11 +161,6 @@ void known_refused(struct known *k, uint64_t series, int64_t ms, unsigned times,
 	}
 }
 
-static bool was_refused(const struct known *k, const struct slot *s, unsigned times)
-{
-	return s->refused_s > 0 && s->refusals >= times && k->now_ms / 1000 - s->refused_s <= KNOWN_FORGET_MS / 1000;
-}
-
 bool known_expects_refusal(const struct known *k, uint64_t series, int64_t ms)
 {
 	const struct slot *s = find(k, series);
@@ -174,7 +177,12 @@ bool known_proves_late(const struct known *k, uint64_t series, int64_t ms)
 bool known_proves_refusal(const struct known *k, uint64_t series, int64_t ms)
 {
 	const struct slot *s = find(k, series);
-	return known_proves_late(k, series, ms) || (s && ms > s->newest_ms && was_refused(k, s, SERIES_PROOFS));
+	return known_proves_late(k, series, ms) || (s && ms > s->newest_ms && was_refused(k, s, SERIES_PROOFS) && s->refused_s > k->recovered_s);
+}
+
+uint32_t known_turn(struct known *k)
+{
+	return k ? k->turn++ : 0;
 }
 
 bool known_may_skip(const struct known *k)

@@ -28,7 +28,8 @@ void known_refused(struct known *k, uint64_t series, int64_t ms, unsigned times,
 /* Is this sample likely to be refused? */
 bool known_expects_refusal(const struct known *k, uint64_t series, int64_t ms);
 /* ... so surely that the refusal of a few of its like is enough: samples like it (of this series; or as late as this)
- * were refused alone several times within the last hour, and none was taken since. */
+ * were refused alone several times within the last hour, and none was taken since; nor was one of another series of which there
+ * was such a proof. */
 bool known_proves_refusal(const struct known *k, uint64_t series, int64_t ms);
 /* The latter of the two: whatever else the receiver does now, it will not take this sample. */
 bool known_proves_late(const struct known *k, uint64_t series, int64_t ms);
@@ -41,6 +42,8 @@ void known_doubts_load(struct known *k);
 bool known_trusts_load(const struct known *k, uint64_t kind);
 /* Answers of a kind have the same status and the same words, without numbers and without what they quote. */
 uint64_t known_kind(int status, struct sp_bytes words);
+/* Another number each time: where to begin with what is tried. */
+uint32_t known_turn(struct known *k);
 /* Samples of whose refusal there is proof are not tried in some batches after each trial. False: it is time for one. */
 bool known_may_skip(const struct known *k);
 void known_skipped(struct known *k);

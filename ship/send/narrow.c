@@ -6,6 +6,8 @@
 #define BLIND_REQUESTS 16
 /* The same where all of the batch is expected to be refused. */
 #define HOPELESS_REQUESTS 4
+/* Where what is proven bad is tried all the same, so many of it are. */
+#define TRIAL_SAMPLES 8
 /* Probes of a suspect batch, with different samples, before another batch is asked for. */
 #define OTHER_AFTER 2
 /* 5xx to the same piece, each after a pause, before it is taken for a refusal. */
@@ -103,6 +105,8 @@ enum sp_status narrow_new(struct sp_bytes block, const struct narrow_rules *rule
 	n->known = known;
 	n->good = NOBODY;
 	n->probing = rules->probe;
+	n->turn = known_turn(known);
+	n->trial = !known_may_skip(known);
 	n->block_bytes = block.n;
 	batch_file_refusal(n, rules->status, rules->suspect, rules->words); /* the first: of the whole */
 	enum sp_status status = rw_uncompress(block, rules->max_raw, &n->raw, why);
@@ -223,7 +227,7 @@ static void skip(struct narrow *n, const struct piece *p, uint16_t refusal)
 /* Such a piece, once refused, is not taken apart. */
 static bool need_not_try(struct narrow *n, const struct piece *p)
 {
-	return may_skip(n) && is_proven_bad(n, p);
+	return may_skip(n) && (!n->trial || n->tried >= TRIAL_SAMPLES) && is_proven_bad(n, p);
 }
 
 /* Such a piece is why the whole was refused, and it need not be sent. */
@@ -469,6 +473,7 @@ static void refused(struct narrow *n, const struct piece *p, bool load, int stat
 		skip(n, p, s->refusal);
 		return;
 	}
+	n->tried += s->class == EXPECTED;
 	bool late = is_late(n, s);
 	condemn(n, p, s->refusal, late);
 	if ((late || n->proven) && status != 413)

@@ -62,7 +62,14 @@ static void classify(struct narrow *n)
 	sp_free(doubtful);
 }
 
-/* Of those that are expected to be refused the youngest come first: should one be taken, it is one of these. */
+static uint64_t mixed(const struct narrow *n, uint32_t series)
+{
+	uint64_t h = (n->series[series] ^ n->turn) * 0x9e3779b97f4a7c15;
+	return h ^ h >> 32;
+}
+
+/* Of those that are expected to be refused the youngest come first: should one be taken, it is one of these. Of equal age others each
+ * time, because only the first are tried now and then. */
 static int by_place(const void *a, const void *b, void *arg)
 {
 	const struct narrow *n = arg;
@@ -72,6 +79,8 @@ static int by_place(const void *a, const void *b, void *arg)
 		return s->class < t->class ? -1 : 1;
 	if (s->class == EXPECTED && s->ms != t->ms)
 		return s->ms > t->ms ? -1 : 1;
+	if (s->class == EXPECTED && s->series != t->series)
+		return mixed(n, s->series) < mixed(n, t->series) ? -1 : 1;
 	return x < y ? -1 : 1;
 }
 

@@ -64,6 +64,9 @@ struct narrow {
 	bool proven;	/* the receiver accepted something since we began */
 	bool doubted;	/* what it refused as load it then accepted */
 	unsigned trust; /* answers that speak of load and are taken at their word, after a doubt */
+	uint32_t turn;	/* known_turn */
+	bool trial;	/* some of what is proven bad is to be tried; so much was: */
+	unsigned tried;
 	bool skips;	/* what is proven bad is not tried in this batch */
 	bool anew;	/* it did so after all that was sent of this batch had been refused */
 	unsigned failed_probes;

@@ -341,6 +341,46 @@ static void samples_of_a_series_leave_in_order(void **state)
 	sp_buf_free(&f.block);
 }
 
+/* A minute of 400 series of which so many in ten are refused, and what came of it. */
+static uint64_t minute_with(struct known *known, unsigned minute, unsigned bad, unsigned *requests)
+{
+	struct fixture f = {0};
+	struct sp_buf raw = {0};
+	uint64_t delivered;
+	struct dead_letter *dead;
+	size_t n_dead;
+	struct sp_why why;
+	known_clock(known, 1000000 + minute * 60000);
+	for (unsigned i = 0; i < 400; i++)
+		add(&raw, i, &(struct rw_sample){1000000 + minute * 60000, i % 10 < bad ? BAD : GOOD}, 1);
+	rw_compress(sp_buf_view(&raw), &f.block);
+	struct narrow *n = begin(&f, (struct narrow_rules){.status = 400}, known);
+	run(n, &f.m);
+	assert_int_equal(narrow_result(n, &delivered, &dead, &n_dead, &why), SP_OK);
+	*requests = f.m.requests;
+	narrow_free(&n);
+	sp_buf_free(&raw);
+	sp_buf_free(&f.block);
+	return delivered;
+}
+
+/* Those are found again, although in each batch there are still some that are refused. */
+static void series_that_recover_among_others_that_do_not_are_taken_again(void **state)
+{
+	struct known *known = known_new();
+	unsigned requests, minute, all = 0;
+	(void)state;
+	for (minute = 0; minute < 20; minute++) {
+		assert_int_equal(minute_with(known, minute, 3, &requests), 280);
+		all += minute >= 10 ? requests : 0;
+	}
+	assert_true(all <= 10 * 12); /* few, although 120 samples are refused in each */
+	for (; minute < 60 && minute_with(known, minute, 1, &requests) < 360; minute++)
+		;
+	assert_in_range(minute, 20, 50);
+	known_free(&known);
+}
+
 /* Known series: what is late goes apart, the rest passes with one request. */
 static void late_samples_are_named(void **state)
 {
@@ -407,6 +447,7 @@ int main(void)
 	    cmocka_unit_test(nothing_dies_of_a_receiver_that_is_ill),
 	    cmocka_unit_test(an_answer_about_the_receiver_changes_nothing),
 	    cmocka_unit_test(what_is_too_big_is_cut_and_not_lost), cmocka_unit_test(samples_of_a_series_leave_in_order),
+	    cmocka_unit_test(series_that_recover_among_others_that_do_not_are_taken_again),
 	    cmocka_unit_test(late_samples_are_named), cmocka_unit_test(what_may_have_arrived_says_so),
 	    cmocka_unit_test(garbage_is_refused)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
