@@ -6,6 +6,9 @@
 #define BLIND_REQUESTS 16
 /* The same where all of the batch is expected to be refused. */
 #define HOPELESS_REQUESTS 4
+/* Single samples that are tried then, of series this far from each other. */
+#define SINGLES 8
+#define SPREAD 7919u
 /* Where what is proven bad is tried all the same, so many of it are. */
 #define TRIAL_SAMPLES 8
 /* Probes of a suspect batch, with different samples, before another batch is asked for. */
@@ -184,6 +187,21 @@ static enum narrow_step send_probe(struct narrow *n, struct narrow_piece *out)
 	n->good = sample;
 	n->state = PROBE_OUT;
 	return send_one(n, sample, out);
+}
+
+/* From all over the batch: where most is bad, hardly a piece of several samples is good. */
+static enum narrow_step send_single(struct narrow *n, struct narrow_piece *out)
+{
+	while (n->singles < SINGLES) {
+		uint32_t sample = (n->turn + n->singles++ * SPREAD) % n->totals.samples;
+		const struct sample *s = &n->samples[sample];
+		bool of_several = (sample > 0 && s[-1].series == s->series) || (sample + 1 < n->totals.samples && s[1].series == s->series);
+		if (of_several) /* it might overtake another one */
+			continue;
+		n->state = SINGLE_OUT;
+		return send_one(n, sample, out);
+	}
+	return NARROW_WITNESS;
 }
 
 static void condemn(struct narrow *n, const struct piece *p, uint16_t refusal, bool proven)
@@ -387,7 +405,10 @@ enum narrow_step narrow_next(struct narrow *n, struct narrow_piece *out)
 	if (narrow_is_done(n))
 		return NARROW_DONE;
 	bool hopeless = n->begins[EXPECTED] == 0;
-	if (n->n == 0 || (!n->proven && n->blind >= (hopeless ? HOPELESS_REQUESTS : BLIND_REQUESTS)))
+	bool blind = !n->proven && n->blind >= (hopeless ? HOPELESS_REQUESTS : BLIND_REQUESTS);
+	if (blind && n->n > 0 && n->rules.no_repeat && !n->rules.suspect && n->singles < SINGLES)
+		return send_single(n, out);
+	if (n->n == 0 || blind)
 		return NARROW_WITNESS;
 	struct piece p = pop_front(n);
 	n->current = p;
@@ -480,6 +501,12 @@ static void refused(struct narrow *n, const struct piece *p, bool load, int stat
 		learn_refused(n, s, 1);
 }
 
+static void vouch(struct narrow *n, unsigned weight)
+{
+	n->anew |= !n->proven && n->blind > 0;
+	receiver_is_well(n, weight);
+}
+
 bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious, int status, struct sp_bytes words)
 {
 	bool is_refusal = verdict == SHIP_DATA || verdict == SHIP_TOO_BIG;
@@ -495,6 +522,11 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 		n->wants_other = n->failed_probes % (is_refusal ? BLIND_REQUESTS : OTHER_AFTER) == 0;
 		n->good = NOBODY;
 		return is_refusal;
+	}
+	if (state == SINGLE_OUT) {
+		if (verdict == SHIP_DELIVERED)
+			vouch(n, HEARING_CONTROL);
+		return verdict == SHIP_DELIVERED || is_refusal;
 	}
 	if (state == CONTROL_OUT) {
 		if (verdict == SHIP_DELIVERED) {
@@ -525,12 +557,6 @@ bool narrow_answer(struct narrow *n, enum ship_verdict verdict, bool suspicious,
 	}
 	push_front(n, p);
 	return false;
-}
-
-static void vouch(struct narrow *n, unsigned weight)
-{
-	n->anew |= !n->proven && n->blind > 0;
-	receiver_is_well(n, weight);
 }
 
 void narrow_witness(struct narrow *n)

@@ -38,6 +38,7 @@ struct narrow_rules {
 	bool too_big; /* that was 413: nothing in it need be bad */
 	size_t max_bytes; /* no need to try more in one piece, as far as can be told; 0: unknown */
 	bool maybe_delivered;
+	bool no_repeat; /* nothing else can vouch for the receiver without overtaking: some single samples are tried before */
 	unsigned max_requests; /* then, once something was accepted, what is not known is given up; 0: never */
 	size_t max_raw;	       /* bytes of the decoded batch */
 };

@@ -59,7 +59,7 @@ struct narrow {
 	struct piece *pieces; /* a ring: front is next */
 	size_t cap, front, n;
 	struct piece current, accused; /* accused: one sample that was answered 5xx, from == to when there is none */
-	enum { IDLE, PIECE_OUT, PROBE_OUT, CONTROL_OUT } state;
+	enum { IDLE, PIECE_OUT, PROBE_OUT, SINGLE_OUT, CONTROL_OUT } state;
 	bool probing;	/* is it the batch or the receiver? */
 	bool proven;	/* the receiver accepted something since we began */
 	bool doubted;	/* what it refused as load it then accepted */
@@ -74,6 +74,7 @@ struct narrow {
 	uint32_t probe;	  /* series to probe next */
 	uint32_t good;	  /* a sample that was accepted; NOBODY */
 	unsigned requests;
+	unsigned singles; /* sent while blind */
 	unsigned blind; /* requests without a single 2xx */
 	struct refusal refusals[WORDS_MAX];
 	size_t n_refusals;

@@ -46,6 +46,7 @@ static void noted(void *arg)
 	    .probe = e->stored_rest ? lately : e->suspect && !destination_load_is_data(d),
 	    .too_big = e->too_big,
 	    .max_bytes = e->too_big && e->batch.len > d->receiver->max_bytes ? d->receiver->max_bytes : 0,
+	    .no_repeat = d->repeat_refused || d->receiver->recent.n == 0,
 	    .maybe_delivered = e->batch.flags & BATCH_MAYBE_DELIVERED,
 	    .max_requests = !e->stored_rest ? 0
 			    : lately	    ? 1
