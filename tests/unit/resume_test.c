@@ -92,6 +92,17 @@ static bool has_all(unsigned from, unsigned to, int first, int last)
 	return true;
 }
 
+/* After a first minute that is delivered. */
+static void arrives_unheard(int from, int to)
+{
+	commit_minutes(0, 0);
+	assert_true(run_for(1000, all_settled));
+	f.loses_answers = true;
+	commit_minutes(from, to);
+	run_for(50, NULL);
+	assert_true(has_all(0, SERIES, from, to));
+}
+
 static void settles(void)
 {
 	f.loses_answers = false;
@@ -124,12 +135,7 @@ static int begin(void **state)
 static void a_request_that_arrived_is_found_in_few_requests(void **state)
 {
 	(void)state;
-	commit_minutes(0, 0);
-	assert_true(run_for(1000, all_settled));
-	f.loses_answers = true;
-	commit_minutes(1, 6);
-	run_for(50, NULL);
-	assert_true(has_all(0, SERIES, 1, 6));
+	arrives_unheard(1, 6);
 	unsigned before = f.posts;
 	f.loses_answers = false;
 	commit_minutes(7, 9);
@@ -144,11 +150,7 @@ static void a_request_that_arrived_is_found_in_few_requests(void **state)
 static void only_what_arrived_is_taken_for_it(void **state)
 {
 	(void)state;
-	commit_minutes(0, 0);
-	assert_true(run_for(1000, all_settled));
-	f.loses_answers = true;
-	commit_minutes(1, 3);
-	run_for(50, NULL);
+	arrives_unheard(1, 3);
 	commit_minutes(4, 6); /* tried together with the others, which are refused */
 	run_for(50, NULL);
 	assert_false(has_all(0, SERIES, 4, 4));
@@ -190,11 +192,7 @@ static void what_is_refused_for_something_else_is_no_repeat(void **state)
 static void a_ship_that_was_killed_finds_it_as_well(void **state)
 {
 	(void)state;
-	commit_minutes(0, 0);
-	assert_true(run_for(1000, all_settled));
-	f.loses_answers = true;
-	commit_minutes(1, 6);
-	run_for(20, NULL);
+	arrives_unheard(1, 6);
 	f.loses_answers = false;
 	restart();
 	unsigned before = f.posts;
@@ -231,11 +229,7 @@ static int stops(struct sp_bytes raw, uint32_t samples)
 static void a_receiver_that_goes_away_meanwhile_is_asked_again(void **state)
 {
 	(void)state;
-	commit_minutes(0, 0);
-	assert_true(run_for(1000, all_settled));
-	f.loses_answers = true;
-	commit_minutes(1, 6);
-	run_for(50, NULL);
+	arrives_unheard(1, 6);
 	f.loses_answers = false;
 	stop_at = f.posts + 4;
 	f.receive = stops;
