@@ -117,14 +117,6 @@ void destination_refuses(struct destination *d, bool refuses)
 	sp_metric_set(M_DESTINATION_REFUSING, SP_L(DESTINATION_LABELS(d)), refuses);
 }
 
-/* A shard is blind: shows whether it is the receiver. */
-static void ask_repeat(struct destination *d)
-{
-	for (size_t i = 0; i < d->n_shards && d->health.state == HEALTH_OK && !d->stopping; i++)
-		if (d->shards[i] && d->shards[i]->blind && !d->shards[i]->busy && shard_send_repeat(d->shards[i]))
-			return;
-}
-
 /* Late samples in a row look as if all were refused. True: an answer is due that may tell. */
 static bool ask_witness(struct destination *d, const struct shard *blind)
 {
@@ -176,13 +168,27 @@ int64_t destination_horizon(const struct destination *d)
 	return slowest < INT64_MAX - SHARDS_APART_MS ? slowest + SHARDS_APART_MS : INT64_MAX;
 }
 
-static void ask_shards(struct destination *d, bool alone)
+static bool may_send(struct destination *d)
 {
 	bool has_key = auth_ready(d->receiver->auth) && (!d->token || token_line(d->token));
-	for (size_t i = 0; i < d->n_shards && has_key && !d->stopping && health_may_send(&d->health, d->in_flight); i++) {
-		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
-		if (*d->lane && !gate_is_open(&d->receiver->gate, &d->place))
+	return has_key && !d->stopping && health_may_send(&d->health, d->in_flight) &&
+	       (!*d->lane || gate_is_open(&d->receiver->gate, &d->place));
+}
+
+/* A shard is blind: shows whether it is the receiver, before another batch of it has to. */
+static void ask_repeat(struct destination *d)
+{
+	for (size_t i = 0; i < d->n_shards && !health_is_rejecting(&d->health); i++) {
+		struct shard *s = d->shards[i];
+		if (s && s->blind && !s->busy && may_send(d) && shard_send_repeat(s))
 			return;
+	}
+}
+
+static void ask_shards(struct destination *d, bool alone)
+{
+	for (size_t i = 0; i < d->n_shards && may_send(d); i++) {
+		struct shard *s = d->shards[(d->turn + i) % d->n_shards];
 		if (s && shard_send(s, alone) && d->health.state != HEALTH_OK)
 			d->turn = s->index;
 	}

@@ -13,10 +13,12 @@
  *   case NARROW_DONE:    narrow_result(n, ...): settle the batch
  *   }
  *
- * A sample is condemned only when it was refused alone and the receiver accepted something else: before that, since the
- * narrowing began, when it refused with 400, 409, 422 or 413; when it answered 5xx or 429, four times, and each time
- * it accepted something right afterwards (a sample that is known to be good is sent once more as control). An answer
- * that is no refusal leaves the piece where it is.
+ * A sample is condemned when it was refused alone and the receiver accepted something else: before that, since the
+ * narrowing began, when it refused with 400, 409, 422 or 413; when it answered 5xx or 429, six times, and each time it
+ * accepted something right afterwards (a sample that is known to be good is sent once more as control; once will do
+ * where such answers have proven to mean data). Or when the receiver says that it came late, and so it did. Or without
+ * being sent, when its like were refused so again and again (known.h). An answer that is no refusal leaves the piece
+ * where it is.
  */
 #ifndef SHIP_NARROW_H
 #define SHIP_NARROW_H

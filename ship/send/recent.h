@@ -2,7 +2,7 @@
  * each series delivered (ship/send/known.h), without a look into batches as long as all is well; and a repeat of one sample
  * shows whether the receiver takes anything.
  *
- * Bounded in bytes and in time; what has gone is not known. One thread.
+ * Bounded in bytes and in time; what has gone is not known. What is decoded here was delivered: no note is made of it before. One thread.
  */
 #ifndef SHIP_RECENT_H
 #define SHIP_RECENT_H

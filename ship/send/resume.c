@@ -8,6 +8,8 @@
 #define SAMPLES 3
 #define CONFIRM_SAMPLES 16
 #define CONFIRM_REFUSED 3
+/* Of the next batch another series is asked for. */
+#define SPREAD 7919u
 /* Answers in a row that say nothing about the sample. */
 #define FAILURES_MAX 10
 
@@ -48,6 +50,7 @@ void resume_end(struct shard *s)
 static void give_up(struct shard *s)
 {
 	struct entry *e = window_find(s->window, s->resume.first);
+	s->resume.asked = s->resume.first;
 	resume_end(s);
 	if (e && e->state == ENTRY_QUEUED)
 		shard_step_aside(s, e);
@@ -71,7 +74,7 @@ static bool take_sample(struct shard *s, const struct entry *e, unsigned k, unsi
 	if (rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK) {
 		for (struct sp_bytes in = sp_buf_view(&raw); rw_next(&in, &series, &why) == SP_OK;)
 			can += proves(&series, s->resume.at.before_ms, &v);
-		wanted = can <= n ? k : (uint32_t)((uint64_t)k * can / n);
+		wanted = can <= n ? k : (uint32_t)(((uint64_t)k * can / n + s->resume.proofs * SPREAD) % can);
 		for (struct sp_bytes in = sp_buf_view(&raw); !found && rw_next(&in, &series, &why) == SP_OK;)
 			found = proves(&series, s->resume.at.before_ms, &v) && i++ == wanted;
 	}
@@ -97,6 +100,10 @@ static void end_walk(struct shard *s)
 	r->at = r->there;
 	r->confirms = true;
 	r->samples = r->refused = 0;
+	if (r->proofs >= CONFIRM_REFUSED) {
+		r->buries = true;
+		r->at.seq = 0;
+	}
 }
 
 static void noted(void *arg)
@@ -107,12 +114,16 @@ static void noted(void *arg)
 	s->busy = false;
 	if (s->dest->stopping || !r->active)
 		return;
-	if (e && e->payload && r->buries) {
+	if (e && !e->payload) { /* given back meanwhile, for memory: it is loaded again */
+		destination_pump(s->dest);
+		return;
+	}
+	if (e && r->buries) {
 		r->batches++;
 		r->dead += e->batch.samples;
 		shard_bury(s, e, "maybe_duplicate", s->refusal_status, sp_buf_view(&s->refusal));
 		r->at.seq = 0;
-	} else if (e && e->payload && take_sample(s, e, r->samples, r->confirms ? CONFIRM_SAMPLES : SAMPLES)) {
+	} else if (e && take_sample(s, e, r->samples, r->confirms ? CONFIRM_SAMPLES : SAMPLES)) {
 		s->block = sp_buf_view(&s->witness);
 		s->samples = 1;
 		s->seqs[0] = e->batch.seq;
@@ -145,6 +156,7 @@ bool resume_send(struct shard *s)
 	struct entry *e = r->at.seq ? window_find(s->window, r->at.seq) : window_after(s->window, r->buries ? 0 : r->asked);
 	if (r->buries && (!e || e->batch.seq > r->there.seq)) {
 		said(s);
+		r->asked = r->there.seq;
 		resume_end(s);
 		return false;
 	}
@@ -156,9 +168,11 @@ bool resume_send(struct shard *s)
 		r->at.seq = e->batch.seq;
 	else if (r->at.seq == 0)
 		look_at_next(s, e);
+	if (!r->buries && !destination_may_narrow(s->dest))
+		return false;
 	if (!window_load(s->window, e))
 		return false;
-	s->busy = true;
+	s->busy = true; /* what is buried waits for its turn as well: not all of it need be in memory */
 	writer_note_decoding(s->dest->writer, e->batch.payload, noted, s);
 	return true;
 }
@@ -170,7 +184,8 @@ bool resume_answered(struct shard *s, enum ship_verdict verdict, struct sp_bytes
 	if (!r->active)
 		return about_data;
 	if (!about_data && verdict != SHIP_DELIVERED) {
-		if (++r->failures == FAILURES_MAX)
+		r->failures += verdict == SHIP_KEEP; /* whoever is not there may come back */
+		if (r->failures == FAILURES_MAX)
 			give_up(s);
 		return false;
 	}
@@ -178,6 +193,7 @@ bool resume_answered(struct shard *s, enum ship_verdict verdict, struct sp_bytes
 	r->samples++;
 	if (about_data && order_says_newer(words)) {
 		r->refused++;
+		r->proofs++;
 		if (!r->confirms) {
 			r->there = r->at;
 			r->at.seq = 0;

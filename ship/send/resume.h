@@ -9,9 +9,9 @@
  * oldest batches and stored as a whole or not at all, this one came with it, and all before it.
  *
  * An accepted sample proves nothing: it is new, or a repeat of the newest. It overtakes nothing either. So one batch after the other is
- * asked for some samples, until one has nothing to prove it; of the last that has, three series must. Those batches are dead letters
- * then (`maybe_duplicate`) - another sender of the same series could have been ahead - and all others are narrowed down when they are
- * refused.
+ * asked for some samples, until one has nothing to prove it; three series must prove something. Those batches are dead letters then
+ * (`maybe_duplicate`): another sender of the same series could have been ahead, or ship was killed while a batch had overtaken this
+ * one, which was being narrowed down. All others are narrowed down when they are refused.
  *
  * Only for receivers where a refused request leaves nothing behind, and while no batch has stepped aside for others.
  */
@@ -37,6 +37,7 @@ struct resume {
 	struct resume_place at; /* seq 0: the next one is due */
 	struct resume_place there; /* the newest that was proven; seq 0: none */
 	unsigned samples, refused; /* of `at` */
+	unsigned proofs;	/* of all batches */
 	unsigned failures;	/* requests in a row that came to nothing */
 	uint64_t batches, dead; /* buried, and their samples */
 };

@@ -125,6 +125,9 @@ static void room_for_seqs(struct shard *s, size_t n)
 static bool cut(struct shard *s, struct entry *e)
 {
 	e->too_big = true;
+	e->suspect = e->stored_rest = false;
+	s->refusal_status = 413;
+	sp_buf_clear(&s->refusal);
 	e->state = ENTRY_REFUSED;
 	s->any_refused = true;
 	s->too_big = false;

@@ -114,7 +114,7 @@ static void finish_narrowing(struct shard *s)
 }
 
 /* What is refused is narrowed down as far as the budget goes; then it waits. */
-static bool may_narrow(struct destination *d)
+bool destination_may_narrow(struct destination *d)
 {
 	if (budget_allows(&d->budget, sp_loop_now(d->loop).ms))
 		return true;
@@ -144,7 +144,7 @@ bool shard_narrow_send(struct shard *s)
 		finish_narrowing(s);
 		return false;
 	}
-	if (!is_scout(s) || (s->pieces > 0 && !may_narrow(s->dest) && !narrow_give_up(s->narrow)))
+	if (!is_scout(s) || (s->pieces > 0 && !destination_may_narrow(s->dest) && !narrow_give_up(s->narrow)))
 		return true;
 	switch (narrow_next(s->narrow, &piece)) {
 	case NARROW_SEND:
@@ -213,6 +213,12 @@ static bool is_rather_a_repeat(struct shard *s, const struct http_answer *a)
 
 bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r)
 {
+	struct entry *e = window_find(s->window, s->narrow_seq);
+	if (e->purged) {
+		shard_narrow_end(s);
+		window_remove(s->window, e);
+		return r.verdict == SHIP_DATA || r.verdict == SHIP_TOO_BIG;
+	}
 	bool load = s->load && ship_answer_is_not_now(a->transport, r.verdict);
 	bool suspicious = load || ship_answer_is_suspicious(a->transport, a->status);
 	known_clock(s->dest->known, sp_loop_now(s->dest->loop).ms);
@@ -223,7 +229,7 @@ bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct 
 		s->largest = s->block.n;
 	if (health_is_rejecting(&s->dest->health) && r.verdict != SHIP_DELIVERED) {
 		shard_narrow_end(s);
-		window_find(s->window, s->narrow_seq)->state = ENTRY_QUEUED;
+		e->state = ENTRY_QUEUED;
 		return true;
 	}
 	bool about_data = narrow_answer(s->narrow, r.verdict, suspicious, a->status, a->words);

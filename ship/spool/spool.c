@@ -483,10 +483,13 @@ void spool_settle(struct spool *sp, const struct batch *batches, size_t n, uint6
 	uint64_t removed = 0, buried = 0;
 	sp->tx.settled = true;
 	char *sender = n_dead ? payload_sender(sp, batches[0].payload) : NULL;
+	bool reaches = delivered > 0;
+	for (size_t i = 0; i < n_dead; i++) /* they were sent, and may be there */
+		reaches |= strcmp(dead[i].reason, "maybe_duplicate") == 0;
 	for (size_t i = 0; i < n; i++) {
 		SP_BUG_IF(batches[i].dest != batches[0].dest);
 		removed += spool_remove(sp, &batches[i]);
-		struct reached *r = delivered ? dest_reached_of(sp, batches[i].dest, batches[i].shard) : NULL;
+		struct reached *r = reaches ? dest_reached_of(sp, batches[i].dest, batches[i].shard) : NULL;
 		if (r && batches[i].max_ms > r->ms)
 			r->ms = batches[i].max_ms;
 	}

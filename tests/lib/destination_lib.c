@@ -206,7 +206,7 @@ void writer_settle(struct writer *w, const struct batch *b, size_t n, uint64_t d
 		samples += b[i].samples;
 		f.overtaken += b[i].seq < f.last_settled[b[i].shard];
 		f.last_settled[b[i].shard] = b[i].seq;
-		if (delivered && b[i].max_ms > f.reached[b[i].shard])
+		if ((delivered || (n_dead && strcmp(dead[0].reason, "maybe_duplicate") == 0)) && b[i].max_ms > f.reached[b[i].shard])
 			f.reached[b[i].shard] = b[i].max_ms;
 	}
 	for (size_t i = 0; i < n_dead; i++) {

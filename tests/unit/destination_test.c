@@ -336,6 +336,49 @@ static void a_purged_witness_is_not_waited_for(void **state)
 	assert_int_equal(f.delivered, 10);
 }
 
+static unsigned unwell;
+
+static int is_unwell_for_a_while(struct sp_bytes raw, uint32_t samples)
+{
+	(void)samples;
+	return has_bad(raw) ? 400 : unwell > 0 && unwell-- ? 503 : 204;
+}
+
+/* What should vouch for the receiver is not answered at first: it is asked for again, although nothing else waits. */
+static void a_repeat_that_fails_is_sent_again(void **state)
+{
+	(void)state;
+	f.receive = is_unwell_for_a_while;
+	commit(0, 20, 0);
+	assert_true(run_for(1000, all_settled));
+	unwell = 2;
+	commit(0, 20, 1);
+	assert_true(run_for(20000, all_settled));
+	assert_int_equal(f.dead, 20);
+	assert_int_equal(report().state, HEALTH_OK);
+}
+
+static int purges_it(struct sp_bytes raw, uint32_t samples)
+{
+	(void)raw;
+	if (samples < 20 && !f.stored[0].settled) {
+		destination_forget(f.dest, &f.stored[0].batch);
+		f.stored[0].settled = true;
+		f.settled++;
+	}
+	return 400;
+}
+
+static void what_is_purged_while_it_is_narrowed_down_is_sent_no_more(void **state)
+{
+	(void)state;
+	f.receive = purges_it;
+	commit(0, 20, 20);
+	run_for(1000, NULL);
+	assert_int_equal(f.posts, 2);
+	assert_int_equal(f.dead, 0);
+}
+
 static void a_401_stops_all_but_probes(void **state)
 {
 	(void)state;
@@ -628,7 +671,8 @@ int main(void)
 	    TEST(an_illness_does_not_change_the_order), TEST(a_lonely_batch_is_not_forgotten),
 	    TEST(every_shard_may_hold_such_a_batch), TEST(nothing_dies_where_everything_is_refused),
 	    TEST(bad_batches_in_front_do_not_stop_the_good), TEST(a_bad_batch_does_not_wait_for_ever_for_one_of_its_time), TEST(a_purged_witness_is_not_waited_for),
-	    TEST(a_401_stops_all_but_probes),
+	    TEST(a_repeat_that_fails_is_sent_again),
+	    TEST(what_is_purged_while_it_is_narrowed_down_is_sent_no_more), TEST(a_401_stops_all_but_probes),
 	    TEST(nobody_there_is_retried_for_ever), TEST(a_request_without_answer_may_have_arrived),
 	    TEST(retry_after_is_obeyed), TEST(a_storm_of_429_is_waited_out), TEST(what_is_too_big_is_cut),
 	    TEST(what_is_too_big_is_remembered_and_tried_again), TEST(partly_refused_batches_are_kept_whole),
