@@ -6,9 +6,8 @@
 #define BLIND_REQUESTS 16
 /* The same where all of the batch is expected to be refused. */
 #define HOPELESS_REQUESTS 4
-/* Single samples that are tried then, of series this far from each other. */
+/* Single samples that are tried then. */
 #define SINGLES 8
-#define SPREAD 7919u
 /* Where what is proven bad is tried all the same, so many of it are. */
 #define TRIAL_SAMPLES 8
 /* Probes of a suspect batch, with different samples, before another batch is asked for. */
@@ -193,7 +192,7 @@ static enum narrow_step send_probe(struct narrow *n, struct narrow_piece *out)
 static enum narrow_step send_single(struct narrow *n, struct narrow_piece *out)
 {
 	while (n->singles < SINGLES) {
-		uint32_t sample = (n->turn + n->singles++ * SPREAD) % n->totals.samples;
+		uint32_t sample = (n->turn + n->singles++ * SERIES_SPREAD) % n->totals.samples;
 		const struct sample *s = &n->samples[sample];
 		bool of_several = (sample > 0 && s[-1].series == s->series) || (sample + 1 < n->totals.samples && s[1].series == s->series);
 		if (of_several) /* it might overtake another one */

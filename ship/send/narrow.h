@@ -28,6 +28,9 @@
 #include "ship/send/known.h"
 #include "ship/send/verdict.h"
 
+/* From one series that is tried to the next: a prime, because series beside each other are of one metric, and often of one fate. */
+#define SERIES_SPREAD 7919u
+
 struct narrow;
 
 enum narrow_step { NARROW_WITNESS = 0, NARROW_SEND, NARROW_DONE };

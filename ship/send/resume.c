@@ -8,8 +8,6 @@
 #define SAMPLES 3
 #define CONFIRM_SAMPLES 16
 #define CONFIRM_REFUSED 3
-/* Of the next batch another series is asked for. */
-#define SPREAD 7919u
 /* Answers in a row that say nothing about the sample. */
 #define FAILURES_MAX 10
 
@@ -74,7 +72,7 @@ static bool take_sample(struct shard *s, const struct entry *e, unsigned k, unsi
 	if (rw_uncompress(entry_block(e), RW_RAW_MAX_BYTES, &raw, &why) == SP_OK) {
 		for (struct sp_bytes in = sp_buf_view(&raw); rw_next(&in, &series, &why) == SP_OK;)
 			can += proves(&series, s->resume.at.before_ms, &v);
-		wanted = can <= n ? k : (uint32_t)(((uint64_t)k * can / n + s->resume.proofs * SPREAD) % can);
+		wanted = can <= n ? k : (uint32_t)(((uint64_t)k * can / n + s->resume.proofs * SERIES_SPREAD) % can);
 		for (struct sp_bytes in = sp_buf_view(&raw); !found && rw_next(&in, &series, &why) == SP_OK;)
 			found = proves(&series, s->resume.at.before_ms, &v) && i++ == wanted;
 	}

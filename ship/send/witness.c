@@ -5,8 +5,6 @@
 #define WITNESS_PAUSE_MS 10000
 /* So many samples are tried one after the other, each of another series. */
 #define WITNESS_ROUND 8
-/* A prime: series next to each other are of one metric, and often of one fate. */
-#define SPREAD 7919u
 
 bool shard_send_repeat(struct shard *s)
 {
@@ -28,7 +26,7 @@ static void witness_noted(void *arg)
 	s->busy = false;
 	if (d->stopping)
 		return;
-	uint32_t number = d->witnesses++ * SPREAD % (e && e->batch.series ? e->batch.series : 1);
+	uint32_t number = d->witnesses++ * SERIES_SPREAD % (e && e->batch.series ? e->batch.series : 1);
 	/* Purged meanwhile, or damaged: the next probe, after a pause as always, may find another. */
 	if (!e || !e->payload || !rw_newest_sample(entry_block(e), number, RW_RAW_MAX_BYTES, &s->witness)) {
 		health_rejects_everything(&d->health, d->health.epoch, NULL);

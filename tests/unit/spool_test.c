@@ -213,6 +213,11 @@ static void how_far_each_shard_has_come_is_remembered(void **state)
 	dead.samples = b[2].samples;
 	settled(f->sp, b + 2, 1, 0, &dead, 1); /* not that it is delivered */
 	assert_int_equal(reached(f->sp, 1, 2), b[0].max_ms);
+	size_t n = listed(f->sp, 2, 2, b + 3, 1);
+	assert_int_equal(n, 1);
+	dead = (struct dead_letter){.dest = 2, .reason = "maybe_duplicate", .body = SP_LIT("body"), .series = 1, .samples = b[3].samples};
+	settled(f->sp, b + 3, 1, 0, &dead, 1); /* this may well be there */
+	assert_int_equal(reached(f->sp, 2, 2), b[3].max_ms);
 	spool_begin(f->sp);
 	b[1].max_ms += 1000;
 	spool_settle(f->sp, b + 1, 1, b[1].samples, NULL, 0);
@@ -223,7 +228,7 @@ static void how_far_each_shard_has_come_is_remembered(void **state)
 	assert_int_equal(reached(f->sp, 1, 2), b[1].max_ms);
 	assert_int_equal(reached(f->sp, 1, 1), 0);
 	for (uint32_t shard = 0; shard < 4; shard++) { /* with another number of shards series are in others */
-		size_t n = listed(f->sp, 1, shard, b, 4);
+		n = listed(f->sp, 1, shard, b, 4);
 		for (size_t i = 0; i < n; i++)
 			settled(f->sp, b + i, 1, b[i].samples, NULL, 0);
 	}
