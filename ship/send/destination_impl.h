@@ -181,8 +181,6 @@ bool shard_narrow_send(struct shard *s);
 /* True when the answer to a piece was about data. */
 bool shard_narrow_answered(struct shard *s, const struct http_answer *a, struct ship_ruling r);
 void shard_narrow_end(struct shard *s);
-/* May extra requests find out what is refused? When it is spent, says so and looks again in a second. */
-bool destination_may_narrow(struct destination *d);
 /* 429 and 5xx turned out to be about data lately. */
 bool destination_load_is_data(const struct destination *d);
 

@@ -166,8 +166,6 @@ bool resume_send(struct shard *s)
 		r->at.seq = e->batch.seq;
 	else if (r->at.seq == 0)
 		look_at_next(s, e);
-	if (!r->buries && !destination_may_narrow(s->dest))
-		return false;
 	if (!window_load(s->window, e))
 		return false;
 	s->busy = true; /* what is buried waits for its turn as well: not all of it need be in memory */

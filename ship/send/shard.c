@@ -38,8 +38,8 @@ static void post(struct shard *s, enum request_kind kind, const struct composed 
 	if (*d->lane)
 		gate_sent(&d->receiver->gate);
 	health_sent(&d->health);
-	if (kind == REQUEST_WITNESS || kind == REQUEST_REPEAT || kind == REQUEST_RESUME ||
-	    (kind == REQUEST_PIECE && s->pieces++ > 0)) /* the first carries what the refused request should have */
+	/* The first piece carries what the refused request should have, and those of resume.c stand for batches that are not sent again. */
+	if (kind == REQUEST_WITNESS || kind == REQUEST_REPEAT || (kind == REQUEST_PIECE && s->pieces++ > 0))
 		budget_spend(&d->budget, sp_loop_now(d->loop).ms);
 	if (kind != REQUEST_WHOLE) {
 		sp_metric_add(M_DESTINATION_EXTRA_REQUESTS, SP_L(DESTINATION_LABELS(d)), 1);

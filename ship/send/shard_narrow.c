@@ -114,7 +114,7 @@ static void finish_narrowing(struct shard *s)
 }
 
 /* What is refused is narrowed down as far as the budget goes; then it waits. */
-bool destination_may_narrow(struct destination *d)
+static bool may_narrow(struct destination *d)
 {
 	if (budget_allows(&d->budget, sp_loop_now(d->loop).ms))
 		return true;
@@ -144,7 +144,7 @@ bool shard_narrow_send(struct shard *s)
 		finish_narrowing(s);
 		return false;
 	}
-	if (!is_scout(s) || (s->pieces > 0 && !destination_may_narrow(s->dest) && !narrow_give_up(s->narrow)))
+	if (!is_scout(s) || (s->pieces > 0 && !may_narrow(s->dest) && !narrow_give_up(s->narrow)))
 		return true;
 	switch (narrow_next(s->narrow, &piece)) {
 	case NARROW_SEND:
